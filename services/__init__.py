@@ -1,0 +1,1 @@
+"""The services: each owns a projection of the log, and none imports another."""

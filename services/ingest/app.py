@@ -1,0 +1,63 @@
+"""Composition root of ingest: its projection, its questions and its commands."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from nats.aio.client import Client
+
+from services.ingest import queries
+from services.ingest.handlers import Sessions
+from services.ingest.projection import PROJECTION
+from shared.broker import Answerer
+from shared.log import Log
+from shared.postgres import Pool
+from shared.process import Service, run_service
+from shared.progress import ready
+from shared.requests import (
+    AskIngestReady,
+    DeleteSession,
+    GetPublicSession,
+    GetSession,
+    GetStats,
+    ListExternalIds,
+    ListSessions,
+    Ready,
+    RenameSession,
+    ShareSession,
+    UnshareSession,
+)
+from shared.settings import Settings
+
+
+QUESTIONS: dict[Any, Callable[[Pool, Any], Awaitable[Any]]] = {
+    ListSessions: queries.list_sessions,
+    GetSession: queries.get_session,
+    GetPublicSession: queries.get_public_session,
+    ListExternalIds: queries.list_external_ids,
+    GetStats: queries.get_stats,
+}
+COMMANDS = (RenameSession, ShareSession, UnshareSession, DeleteSession)
+
+
+def answerers(pool: Pool, client: Client) -> list[Answerer]:
+    """Say who answers what."""
+    log = Log(client)
+    sessions = Sessions(log)
+
+    async def is_ready(_: AskIngestReady) -> Ready:
+        return await ready(pool, log, service="ingest")
+
+    def asking(query: Callable[[Pool, Any], Awaitable[Any]]) -> Any:
+        return lambda asked: query(pool, asked)
+
+    return [
+        *(Answerer(question, asking(query)) for question, query in QUESTIONS.items()),
+        *(Answerer(command, sessions.handle_session) for command in COMMANDS),
+        Answerer(AskIngestReady, is_ready),
+    ]
+
+
+async def main(settings: Settings) -> None:
+    await run_service(
+        Service(name="ingest", projection=PROJECTION, answerers=answerers), settings
+    )

@@ -1,0 +1,106 @@
+"""Events that a projection cannot apply: parked, each blocking its own session only.
+
+Parked events keep their order. What comes later for a blocked session queues behind
+the one that failed; every other session goes on.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+
+from shared.events import Event, Recorded
+from shared.postgres import Connection
+
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS dead_letter (
+  seq bigint PRIMARY KEY,
+  partition int NOT NULL,
+  user_id uuid,
+  session_id uuid,
+  type text NOT NULL,
+  time bigint NOT NULL,
+  error text
+);
+CREATE INDEX IF NOT EXISTS dead_letter_session ON dead_letter (user_id, session_id);
+
+CREATE TABLE IF NOT EXISTS blocked_session (
+  user_id uuid NOT NULL,
+  session_id uuid NOT NULL,
+  seq bigint NOT NULL,
+  PRIMARY KEY (user_id, session_id)
+);
+"""
+
+NO_SESSION = UUID(int=0)
+"""Stands in for the session of events that belong to a user alone."""
+
+Key = tuple[UUID, UUID]
+
+
+class Parked(msgspec.Struct, frozen=True, kw_only=True):
+    """An event set aside; `error` is None for one that only waits behind another."""
+
+    seq: int
+    partition: int
+    user: UUID
+    session: UUID | None
+    type: str
+    time: int
+    error: str | None = None
+
+
+def key_of(event: Recorded[Event] | Parked) -> Key:
+    return event.user, event.session or NO_SESSION
+
+
+def parked(event: Recorded[Event], error: Exception | None = None) -> Parked:
+    return Parked(
+        seq=event.seq,
+        partition=event.partition,
+        user=event.user,
+        session=event.session,
+        type=type(event.event).__name__,
+        time=event.time,
+        error=f"{type(error).__name__}: {error}"[:2000] if error else None,
+    )
+
+
+async def blocked(db: Connection) -> set[Key]:
+    """Say which sessions wait for a person."""
+    rows = await (
+        await db.execute("SELECT user_id, session_id FROM blocked_session")
+    ).fetchall()
+    return set(rows)
+
+
+async def park(db: Connection, letters: Sequence[Parked]) -> None:
+    """Set events aside and block their sessions, within the caller's transaction."""
+    if not letters:
+        return
+    await db.execute(
+        "INSERT INTO dead_letter"
+        " SELECT * FROM unnest(%s::bigint[], %s::int[], %s::uuid[], %s::uuid[],"
+        " %s::text[], %s::bigint[], %s::text[]) ON CONFLICT DO NOTHING",
+        (
+            [letter.seq for letter in letters],
+            [letter.partition for letter in letters],
+            [letter.user for letter in letters],
+            [letter.session for letter in letters],
+            [letter.type for letter in letters],
+            [letter.time for letter in letters],
+            [letter.error for letter in letters],
+        ),
+    )
+    first = {key_of(letter): letter.seq for letter in reversed(letters)}
+    await db.execute(
+        "INSERT INTO blocked_session"
+        " SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[])"
+        " ON CONFLICT DO NOTHING",
+        (
+            [user for user, _ in first],
+            [session for _, session in first],
+            list(first.values()),
+        ),
+    )

@@ -1,0 +1,6 @@
+"""Masking."""
+from typing import Any
+
+
+def masked(value: Any) -> Any:
+    return value
