@@ -1,0 +1,1 @@
+"""The log's set-up: the server's configuration, and the stream as an admin step."""
