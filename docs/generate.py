@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from shared import requests, subjects
-from shared.events import EVENTS, Envelope, Event
+from shared.events import EVENTS, Envelope
 from shared.requests import Command, Question, Request
 
 
@@ -50,7 +50,9 @@ def requests_of(kind: type[Request]) -> list[type[Request]]:
     return [
         found
         for found in vars(requests).values()
-        if inspect.isclass(found) and issubclass(found, kind) and hasattr(found, "service")
+        if inspect.isclass(found)
+        and issubclass(found, kind)
+        and hasattr(found, "service")
     ]
 
 
@@ -68,14 +70,22 @@ def fields(kind: type[msgspec.Struct]) -> list[str]:
 
 
 def _type_name(type_: Any) -> str:
-    name = type_.__name__ if inspect.isclass(type_) and not hasattr(type_, "__args__") else str(type_)
+    name = (
+        type_.__name__
+        if inspect.isclass(type_) and not hasattr(type_, "__args__")
+        else str(type_)
+    )
     name = re.sub(r"\b(typing|uuid|msgspec|builtins)\.", "", name)
     return "`" + name.replace(" | None", "").replace("|", "or") + "`"
 
 
 def _notes(kind: type) -> dict[str, str]:
     """Read the docstrings that stand under fields in the source."""
-    found = re.findall(r'^    (\w+):[^\n]*\n    """(.+?)"""', inspect.getsource(kind), re.M | re.S)
+    found = re.findall(
+        r'^    (\w+):[^\n]*\n    """(.+?)"""',
+        inspect.getsource(kind),
+        re.MULTILINE | re.DOTALL,
+    )
     return {name: " ".join(note.split()) for name, note in found}
 
 
@@ -96,7 +106,12 @@ def events_page() -> str:
 def asyncapi() -> dict[str, Any]:
     """Describe events and requests as AsyncAPI 3.0, payloads as JSON Schema."""
     asked = [*requests_of(Question), *requests_of(Command)]
-    kinds: list[Any] = [Envelope, *EVENTS.values(), *asked, *{k.reply: 0 for k in asked}]
+    kinds: list[Any] = [
+        Envelope,
+        *EVENTS.values(),
+        *asked,
+        *{k.reply: 0 for k in asked},
+    ]
     _, schemas = msgspec.json.schema_components(
         kinds, ref_template="#/components/schemas/{name}"
     )
@@ -118,7 +133,9 @@ def asyncapi() -> dict[str, Any]:
     channels |= {
         kind.__name__: {
             "address": kind.subject(),
-            "messages": {kind.__name__: {"$ref": f"#/components/messages/{kind.__name__}"}},
+            "messages": {
+                kind.__name__: {"$ref": f"#/components/messages/{kind.__name__}"}
+            },
         }
         for kind in asked
     }

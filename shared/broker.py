@@ -42,7 +42,9 @@ class Answerer(msgspec.Struct, frozen=True):
     handler: Handler
 
 
-def service_broker(url: str, *, service: str, answerers: Sequence[Answerer]) -> NatsBroker:
+def service_broker(
+    url: str, *, service: str, answerers: Sequence[Answerer]
+) -> NatsBroker:
     """Build the broker that answers a service's requests, shared among its processes."""
     broker = NatsBroker(
         url,
@@ -50,7 +52,7 @@ def service_broker(url: str, *, service: str, answerers: Sequence[Answerer]) -> 
         apply_types=False,
         ack_policy=AckPolicy.MANUAL,
         max_reconnect_attempts=-1,
-        reconnect_time_wait=0.1,
+        reconnect_time_wait=0.1,  # type: ignore[arg-type]  # nats-py sleeps for it: any number
         ping_interval=15,
         graceful_timeout=5,
         logger=None,
@@ -71,7 +73,7 @@ def _subscribe(broker: NatsBroker, service: str, answerer: Answerer) -> None:
         await _reply(client, message, answerer, decoder)
 
     broker.subscriber(
-        answerer.request.subject(),
+        answerer.request.subject(service),
         queue=service,
         decoder=keep_raw,
         no_reply=True,
@@ -112,36 +114,51 @@ class Bus:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def ask(self, request: Request, *, timeout: float = ASK_TIMEOUT_S) -> bytes:
-        """Return the answer's JSON; raises what the service raised, or Unavailable."""
+    async def ask(
+        self,
+        request: Request,
+        *,
+        service: str | None = None,
+        timeout: float = ASK_TIMEOUT_S,
+    ) -> bytes:
+        """Return the answer's JSON; raises what the service raised, or Unavailable.
+
+        `service` says who is meant by a request that every service answers.
+        """
+        service = service or request.service
         try:
             async with asyncio.timeout(timeout):
-                return await self._patiently(request)
+                return await self._patiently(request, service)
         except (TimeoutError, NatsError) as error:
-            raise unavailable(f"The {request.service} service") from error
+            raise unavailable(f"The {service} service") from error
 
-    async def answer(self, request: Request, *, timeout: float = ASK_TIMEOUT_S) -> Any:
+    async def answer(
+        self,
+        request: Request,
+        *,
+        service: str | None = None,
+        timeout: float = ASK_TIMEOUT_S,
+    ) -> Any:
         """Return the answer decoded to the request's reply type."""
-        return msgspec.json.decode(
-            await self.ask(request, timeout=timeout), type=request.reply
-        )
+        body = await self.ask(request, service=service, timeout=timeout)
+        return msgspec.json.decode(body, type=request.reply)
 
-    async def _patiently(self, request: Request) -> bytes:
+    async def _patiently(self, request: Request, service: str) -> bytes:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + AWAY_S
         while True:
             try:
-                return await self._once(request)
+                return await self._once(request, request.subject(service))
             except _Away as away:
                 if loop.time() > give_up:
-                    raise unavailable(f"The {request.service} service") from away
+                    raise unavailable(f"The {service} service") from away
                 await asyncio.sleep(0.1)
 
-    async def _once(self, request: Request) -> bytes:
+    async def _once(self, request: Request, subject: str) -> bytes:
         inbox = self._client.new_inbox()
         subscription = await self._client.subscribe(inbox)
         try:
-            await self._client.publish(request.subject(), encode(request), reply=inbox)
+            await self._client.publish(subject, encode(request), reply=inbox)
             body = bytearray()
             while True:
                 message = await subscription.next_msg(timeout=ASK_TIMEOUT_S)

@@ -75,6 +75,19 @@ async def blocked(db: Connection) -> set[Key]:
     return set(rows)
 
 
+async def still_blocked(db: Connection, keys: Sequence[Key]) -> set[Key]:
+    """Say which of these are blocked, and keep them so until the transaction ends."""
+    rows = await (
+        await db.execute(
+            "SELECT b.user_id, b.session_id FROM blocked_session b"
+            " JOIN unnest(%s::uuid[], %s::uuid[]) AS k (user_id, session_id)"
+            " USING (user_id, session_id) FOR SHARE OF b",
+            ([user for user, _ in keys], [session for _, session in keys]),
+        )
+    ).fetchall()
+    return set(rows)
+
+
 async def park(db: Connection, letters: Sequence[Parked]) -> None:
     """Set events aside and block their sessions, within the caller's transaction."""
     if not letters:

@@ -17,7 +17,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: ClassVar[int] = 1
 
 
-class SessionSynced(Event):
+class SessionSynced(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A client told us about a session; fields it did not send are absent."""
 
     external_id: str
@@ -42,7 +42,7 @@ class SessionSynced(Event):
     """Keys the client sent that we have no name for, as they were."""
 
 
-class MessageSynced(Event):
+class MessageSynced(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A client told us about a message; without `parts`, stored parts stay."""
 
     session_external_id: str
@@ -66,34 +66,34 @@ class MessageSynced(Event):
     """Keys the client sent that we have no name for, as they were."""
 
 
-class SessionRenamed(Event):
+class SessionRenamed(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A person gave a session a title; it outranks every title a client sends."""
 
     title: str
 
 
-class SessionShared(Event):
+class SessionShared(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A session became readable by anyone who knows the slug."""
 
     slug: str
 
 
-class SessionUnshared(Event):
+class SessionUnshared(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A session is private again; its slug is dead for ever."""
 
 
-class SessionDeleted(Event):
+class SessionDeleted(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A session is gone for good; later syncs of it are ignored."""
 
 
-class UserRegistered(Event):
+class UserRegistered(Event, frozen=True, kw_only=True, omit_defaults=True):
     """Someone may own sessions and keys."""
 
     name: str
     email: str | None = None
 
 
-class ApiKeyIssued(Event):
+class ApiKeyIssued(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A key was issued; only its SHA-256 is kept."""
 
     key_id: UUID
@@ -105,13 +105,13 @@ class ApiKeyIssued(Event):
     expires_at: int | None = None
 
 
-class ApiKeyRevoked(Event):
+class ApiKeyRevoked(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A key must not be accepted any more."""
 
     key_id: UUID
 
 
-class ApiKeyUsed(Event):
+class ApiKeyUsed(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A key was used; written at most once an hour per key and gateway."""
 
     key_id: UUID
@@ -156,10 +156,10 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     data: msgspec.Raw
 
 
-E = TypeVar("E", bound=Event, covariant=True)
+E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 
-class Recorded(msgspec.Struct, Generic[E], frozen=True, kw_only=True):
+class Recorded(msgspec.Struct, Generic[E_co], frozen=True, kw_only=True):
     """An event with its place in the log."""
 
     seq: int
@@ -169,7 +169,7 @@ class Recorded(msgspec.Struct, Generic[E], frozen=True, kw_only=True):
     user: UUID
     session: UUID | None
     correlation_id: str
-    event: E
+    event: E_co
 
 
 class NewerVersion(Exception):

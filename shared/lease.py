@@ -119,9 +119,7 @@ async def renew(db: Connection, *, me: str) -> Held:
 def share(live: list[str], me: str) -> list[int]:
     """Divide the lanes evenly among the live workers, the same way for each."""
     rank = live.index(me)
-    return [
-        lane for lane in range(subjects.PARTITIONS) if lane % len(live) == rank
-    ]
+    return [lane for lane in range(subjects.PARTITIONS) if lane % len(live) == rank]
 
 
 async def advance(db: Connection, held: Held, *, seq: int) -> Held:
@@ -146,7 +144,5 @@ async def advance(db: Connection, held: Held, *, seq: int) -> Held:
 async def sign_out(db: Connection, *, me: str) -> None:
     """Free my lanes at once, so that nobody waits for the lease to run out."""
     async with db.transaction():
-        await db.execute(
-            "UPDATE checkpoint SET owner = NULL WHERE owner = %s", (me,)
-        )
+        await db.execute("UPDATE checkpoint SET owner = NULL WHERE owner = %s", (me,))
         await db.execute("DELETE FROM worker WHERE id = %s", (me,))

@@ -175,6 +175,7 @@ class Log:
     async def _attempt_batch(self, run: list[_Sealed]) -> list[Appended]:
         batch = uuid4().hex
         last = len(run) - 1
+        ack: dict[str, Any] = {}
         for number, one in enumerate(run):
             headers = {
                 HASH: one.headers[HASH],
@@ -259,6 +260,12 @@ class Log:
         newest = await asyncio.gather(
             *(self._last(subjects.stored(user=user, partition=lane)) for lane in lanes)
         )
+        return {lane: seq for lane, seq in zip(lanes, newest, strict=True) if seq}
+
+    async def newest_of_lanes(self) -> dict[int, int]:
+        """Say the sequence of the newest event of every lane that has one."""
+        lanes = range(subjects.PARTITIONS)
+        newest = await asyncio.gather(*(self._last(subjects.lane(n)) for n in lanes))
         return {lane: seq for lane, seq in zip(lanes, newest, strict=True) if seq}
 
     async def _last(self, subject: str) -> int:

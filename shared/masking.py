@@ -1,4 +1,5 @@
 """Masking."""
+
 from typing import Any
 
 

@@ -12,7 +12,9 @@ from nats.aio.client import Client
 
 from shared.broker import Answerer, service_broker
 from shared.connection import connect_nats, drain
+from shared.log import Log
 from shared.logging import configure_logging
+from shared.operations import Operations
 from shared.postgres import Pool, open_pool
 from shared.projection import Projection, Worker
 from shared.settings import Settings, read_settings
@@ -58,10 +60,13 @@ async def run_service(service: Service, settings: Settings) -> None:
     client = await connect_nats(settings.nats_url, name=f"{service.name}-log")
     pool = open_pool(settings.postgres_url, schema=service.projection.schema)
     await pool.open(wait=False)
+    operations = Operations(
+        service.projection, service=service.name, pool=pool, log=Log(client)
+    )
     broker = service_broker(
         settings.nats_url,
         service=service.name,
-        answerers=service.answerers(pool, client),
+        answerers=[*service.answerers(pool, client), *operations.answerers()],
     )
     worker = Worker(
         service.projection, postgres_url=settings.postgres_url, client=client

@@ -1,10 +1,12 @@
 """How far a projection is: waiting for a position, and telling an operator."""
 
 import asyncio
+import time
 
+from shared.events import decode_envelope
 from shared.log import Log
 from shared.postgres import Pool, reading
-from shared.requests import Ready
+from shared.requests import LaneView, Progress, Ready
 
 
 WAIT_S = 2.0
@@ -17,11 +19,11 @@ JOIN unnest(%s::int[], %s::bigint[]) AS wanted (partition, seq)
 LIMIT 1
 """
 _STATE = """
-SELECT (SELECT coalesce(min(seq), 0) FROM checkpoint),
-       (SELECT count(*) FROM worker),
+SELECT (SELECT count(*) FROM worker),
        (SELECT count(*) FROM dead_letter),
        (SELECT count(*) FROM blocked_session)
 """
+_LANES = "SELECT partition, seq, owner FROM checkpoint ORDER BY partition"
 
 
 async def passed(pool: Pool, after: dict[int, int]) -> None:
@@ -41,16 +43,59 @@ async def passed(pool: Pool, after: dict[int, int]) -> None:
             await asyncio.sleep(POLL_S)
 
 
-async def ready(pool: Pool, log: Log, *, service: str) -> Ready:
-    """Say how a service's projection stands against the log."""
+async def progress(pool: Pool, log: Log, *, projection: str) -> Progress:
+    """Say how a projection stands against the log, lane by lane.
+
+    A lane's lag is measured against the newest event of that lane, so that a lane
+    in which nothing happens is not behind.
+    """
     async with reading(pool) as db:
-        row = await (await db.execute(_STATE)).fetchone()
-    seq, workers, letters, sessions = row or (0, 0, 0, 0)
-    return Ready(
-        service=service,
-        seq=seq,
-        lag=max(0, await log.head() - seq),
+        workers, letters, sessions = await (await db.execute(_STATE)).fetchone() or (
+            0,
+            0,
+            0,
+        )
+        lanes = await (await db.execute(_LANES)).fetchall()
+    newest = await log.newest_of_lanes()
+    views = [
+        LaneView(
+            partition=lane,
+            seq=seq,
+            lag=max(0, newest.get(lane, 0) - seq),
+            worker=owner,
+        )
+        for lane, seq, owner in lanes
+    ]
+    behind = [view for view in views if view.lag]
+    slowest = min(behind, key=lambda view: view.seq) if behind else None
+    return Progress(
+        projection=projection,
+        seq=slowest.seq if slowest else max((view.seq for view in views), default=0),
+        lag=max(view.lag for view in views) if views else 0,
+        lag_s=await _age(log, slowest.seq + 1) if slowest else 0.0,
         workers=workers,
         dead_letters=letters,
         blocked_sessions=sessions,
+        lanes=views,
+    )
+
+
+async def _age(log: Log, seq: int) -> float:
+    """Say how long ago the first event from a sequence on was written, in seconds."""
+    async for stored in log.read(start=seq, chunk=1):
+        written = decode_envelope(stored.payload).time
+        return round(max(0.0, time.time() - written / 1000), 3)
+    return 0.0
+
+
+async def ready(pool: Pool, log: Log, *, service: str, projection: str) -> Ready:
+    """Say in short how a service's projection stands against the log."""
+    known = await progress(pool, log, projection=projection)
+    return Ready(
+        service=service,
+        seq=known.seq,
+        lag=known.lag,
+        workers=known.workers,
+        dead_letters=known.dead_letters,
+        blocked_sessions=known.blocked_sessions,
     )

@@ -13,7 +13,6 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
-import psycopg
 import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -184,7 +183,9 @@ class Worker:
             took_ms=took,
         )
 
-    def _sort(self, batch: Sequence[Pumped]) -> tuple[list[Recorded[Event]], list[Parked]]:
+    def _sort(
+        self, batch: Sequence[Pumped]
+    ) -> tuple[list[Recorded[Event]], list[Parked]]:
         """Tell events to apply from those to park; skip what is done or not ours."""
         events: list[Recorded[Event]] = []
         letters: list[Parked] = []
@@ -212,10 +213,19 @@ class Worker:
     ) -> Held:
         async with db.transaction():
             held = await lease.advance(db, self._held, seq=last)
-            await deadletters.park(db, letters)
+            await self._park(db, letters)
             if events:
                 await self._projection.apply(db, events)
         return held
+
+    async def _park(self, db: Connection, letters: Sequence[Parked]) -> None:
+        """Set events aside, unless an operator has just freed their session."""
+        waiting = {key_of(letter) for letter in letters if letter.error is None}
+        new = {key_of(letter) for letter in letters if letter.error is not None}
+        free = waiting - new
+        if free and await deadletters.still_blocked(db, list(free)) != free:
+            raise LeaseLost("a session was freed meanwhile")
+        await deadletters.park(db, letters)
 
     async def _isolate(
         self, db: Connection, events: Batch, letters: Sequence[Parked], last: int
@@ -227,7 +237,7 @@ class Worker:
         async with db.transaction():
             held = await lease.advance(db, self._held, seq=last)
             failed = await self._bisect(db, list(sessions.values()))
-            await deadletters.park(db, [*letters, *failed])
+            await self._park(db, [*letters, *failed])
         for letter in failed:
             self._blocked.add(key_of(letter))
             if letter.error:
@@ -258,7 +268,7 @@ class Worker:
         try:
             async with db.transaction():
                 await self._projection.apply(db, events)
-        except Exception as error:  # noqa: BLE001  # sorted into transient and the fold's own
+        except Exception as error:  # sorted into transient and the fold's own
             if not _is_deterministic(error):
                 raise
             return error
@@ -293,7 +303,9 @@ async def prepare(db: Connection, projection: Projection, *, stream: str) -> Non
             await db.execute(tables.encode())
         await lease.create_lanes(db, stream=stream)
         other = await (
-            await db.execute("SELECT stream FROM checkpoint WHERE stream <> %s", (stream,))
+            await db.execute(
+                "SELECT stream FROM checkpoint WHERE stream <> %s", (stream,)
+            )
         ).fetchone()
     if other:
         raise LogChanged(

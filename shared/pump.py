@@ -29,6 +29,7 @@ REQUEST_BYTES = 32 * 2**20
 HEARTBEAT_S = 1.0
 SILENCE_S = 4.0
 EXPIRES_S = 30.0
+ACK_TOKENS = 9
 _NANO = 1_000_000_000
 
 
@@ -127,9 +128,7 @@ class Pump:
 
     async def is_drained(self) -> bool:
         """Say whether every message of these lanes, up to now, has been handed over."""
-        info = await self._client.jetstream().consumer_info(
-            subjects.STREAM, self._name
-        )
+        info = await self._client.jetstream().consumer_info(subjects.STREAM, self._name)
         delivered = info.delivered.consumer_seq if info.delivered else 0
         return (
             not self._arrived
@@ -174,7 +173,7 @@ class Pump:
 
     def _read(self, message: Msg) -> Pumped:
         tokens = message.reply.split(".")
-        at = 5 if len(tokens) == 9 else 7  # v2 replies name domain and account too
+        at = 5 if len(tokens) == ACK_TOKENS else 7  # v2 also names domain and account
         seq, number, pending = int(tokens[at]), int(tokens[at + 1]), int(tokens[at + 3])
         if number != self._expected:
             raise PumpLost(f"expected delivery {self._expected}, got {number}")
@@ -190,4 +189,6 @@ def _filters(lanes: Sequence[int], types: Sequence[str]) -> list[str]:
         is_all = len(lanes) == subjects.PARTITIONS
         return ["ev.>"] if is_all else [subjects.lane(lane) for lane in lanes]
     wanted: Sequence[int | str] = lanes if len(lanes) < subjects.PARTITIONS else "*"
-    return [subjects.stored(type_, partition=lane) for lane in wanted for type_ in types]
+    return [
+        subjects.stored(type_, partition=lane) for lane in wanted for type_ in types
+    ]

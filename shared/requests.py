@@ -14,16 +14,21 @@ import msgspec
 from shared import subjects
 
 
+SERVICES = ("gateway", "ingest")
+"""Every service that has a projection; each answers the operator's requests."""
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something one service asks another."""
 
     kind: ClassVar[str]
     service: ClassVar[str]
+    """Who answers; requests that every service answers have none of their own."""
     reply: ClassVar[Any]
 
     @classmethod
-    def subject(cls) -> str:
-        return subjects.request(cls.kind, cls.service, cls.__name__)
+    def subject(cls, service: str | None = None) -> str:
+        return subjects.request(cls.kind, service or cls.service, cls.__name__)
 
 
 class Question(Request, frozen=True, kw_only=True, omit_defaults=True):
@@ -44,7 +49,9 @@ class Command(Request, frozen=True, kw_only=True, omit_defaults=True):
     correlation_id: str = ""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Answer(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
+):
     """A shape of the HTTP API."""
 
 
@@ -52,7 +59,9 @@ Sort = Literal["updated", "created", "tokens", "cost", "duration"]
 Order = Literal["desc", "asc"]
 
 
-class SessionSummary(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class SessionSummary(
+    Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True
+):
     """One session without its messages.
 
     `derived` names the fields the client did not give and we worked out.
@@ -103,7 +112,9 @@ class PartView(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=
     """The message that holds the other half of this call or result."""
 
 
-class MessageView(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class MessageView(
+    Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True
+):
     """One message with its parts."""
 
     id: str
@@ -126,14 +137,18 @@ class MessageView(Answer, frozen=True, kw_only=True, rename="camel", omit_defaul
     extra: dict[str, Any] | None = None
 
 
-class SessionPage(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class SessionPage(
+    Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True
+):
     """Sessions in the order asked for; `nextCursor` is absent on the last page."""
 
     sessions: list[SessionSummary]
     next_cursor: str | None = None
 
 
-class SessionDetail(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class SessionDetail(
+    Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True
+):
     """A session and a page of its messages, oldest first."""
 
     session: SessionSummary
@@ -141,7 +156,9 @@ class SessionDetail(Answer, frozen=True, kw_only=True, rename="camel", omit_defa
     next_cursor: str | None = None
 
 
-class PublicSession(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class PublicSession(
+    Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True
+):
     """What a stranger sees: secrets masked, no absolute path, no client ids."""
 
     title: str | None = None
@@ -157,7 +174,9 @@ class PublicSession(Answer, frozen=True, kw_only=True, rename="camel", omit_defa
     next_cursor: str | None = None
 
 
-class ExternalIds(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class ExternalIds(
+    Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True
+):
     """The clients' own ids of a user's sessions."""
 
     session_ids: list[str]
@@ -186,7 +205,7 @@ class Stats(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
 class Decided(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A decision was made, or had been made before; `seq` is its place in the log."""
 
-    ok: bool = msgspec.field(default=True)
+    ok: bool = msgspec.field(default_factory=lambda: True)  # so that it is written
     id: str
     seq: int
     slug: str | None = None
@@ -373,11 +392,84 @@ class Ready(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     blocked_sessions: int
 
 
-class AskGatewayReady(Question, frozen=True, kw_only=True, omit_defaults=True):
-    service: ClassVar[str] = "gateway"
+class AskReady(Question, frozen=True, kw_only=True, omit_defaults=True):
+    """Every service answers this."""
+
     reply: ClassVar[Any] = Ready
 
 
-class AskIngestReady(Question, frozen=True, kw_only=True, omit_defaults=True):
-    service: ClassVar[str] = "ingest"
-    reply: ClassVar[Any] = Ready
+class LaneView(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One partition of a projection."""
+
+    partition: int
+    seq: int
+    lag: int
+    worker: str | None = None
+
+
+class Progress(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """How far a projection is, lane by lane."""
+
+    projection: str
+    seq: int
+    lag: int
+    lag_s: float
+    """Age of the oldest event that is not applied yet, in seconds."""
+    workers: int
+    dead_letters: int
+    blocked_sessions: int
+    lanes: list[LaneView]
+
+
+class AskProgress(Question, frozen=True, kw_only=True, omit_defaults=True):
+    """Every service answers this."""
+
+    reply: ClassVar[Any] = Progress
+
+
+class DeadLetterView(
+    Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True
+):
+    """A parked event; without an error it waits behind the one that failed."""
+
+    projection: str
+    seq: int
+    type: str
+    user: str | None = None
+    session: str | None = None
+    since: int
+    """When the event was written, milliseconds since the epoch."""
+    error: str | None = None
+
+
+class DeadLetters(
+    Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True
+):
+    letters: list[DeadLetterView]
+
+
+class ListDeadLetters(Question, frozen=True, kw_only=True, omit_defaults=True):
+    """Every service answers this, oldest first."""
+
+    reply: ClassVar[Any] = DeadLetters
+    limit: int = 200
+    from_seq: int = 0
+
+
+class Retried(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What came of a retry: how many parked events were applied, how many still wait."""
+
+    applied: int
+    remaining: int
+    error: str | None = None
+
+
+class RetryDeadLetter(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Apply the parked events of the session that this one blocks, in order.
+
+    `skip` leaves the event itself out for good. Every service answers this.
+    """
+
+    reply: ClassVar[Any] = Retried
+    seq: int
+    skip: bool = False

@@ -32,9 +32,7 @@ class BadSetting(ValueError):
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Take our variables from an environment; an empty one counts as unset."""
-    given = {
-        field: environ[name] for name, field in NAMES.items() if environ.get(name)
-    }
+    given = {field: environ[name] for name, field in NAMES.items() if environ.get(name)}
     try:
         return msgspec.convert(
             given, Settings, strict=False, dec_hook=lambda kind, value: kind(value)

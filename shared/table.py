@@ -35,7 +35,9 @@ class Table:
     async def upsert(self, db: Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Insert or replace rows; no two of them may have the same key."""
         if rows:
-            await db.execute(self._upsert, [list(column) for column in zip(*rows, strict=True)])
+            await db.execute(
+                self._upsert, [list(column) for column in zip(*rows, strict=True)]
+            )
 
     async def select(
         self, db: Connection, keys: Sequence[Sequence[Any]]
@@ -56,7 +58,9 @@ class Table:
             if width == len(self.key)
             else _delete(self.name, self.columns, self.key[:width]).encode()
         )
-        await db.execute(statement, [list(column) for column in zip(*keys, strict=True)])
+        await db.execute(
+            statement, [list(column) for column in zip(*keys, strict=True)]
+        )
 
 
 def clean(text: str | None) -> str | None:
@@ -104,9 +108,21 @@ def _upsert(
         if column not in key
     )
     return (
-        "INSERT INTO " + name + " AS t (" + names + ") SELECT " + values
-        + " FROM unnest(" + arrays + ") AS given (" + names + ")"
-        + " ON CONFLICT (" + ", ".join(key) + ") DO UPDATE SET " + changes
+        "INSERT INTO "
+        + name
+        + " AS t ("
+        + names
+        + ") SELECT "
+        + values
+        + " FROM unnest("
+        + arrays
+        + ") AS given ("
+        + names
+        + ")"
+        + " ON CONFLICT ("
+        + ", ".join(key)
+        + ") DO UPDATE SET "
+        + changes
     )
 
 
@@ -130,8 +146,15 @@ def _select(
 ) -> LiteralString:
     names = ", ".join("t." + column for column in columns)
     return (
-        "SELECT " + names + " FROM " + name + " t JOIN " + _matching(columns, key)
-        + " USING (" + ", ".join(key) + ")"
+        "SELECT "
+        + names
+        + " FROM "
+        + name
+        + " t JOIN "
+        + _matching(columns, key)
+        + " USING ("
+        + ", ".join(key)
+        + ")"
     )
 
 

@@ -25,7 +25,9 @@ _databases = count()
 
 
 @asynccontextmanager
-async def serving(server: EmbeddedNats | EmbeddedPostgres, log_file: Path) -> AsyncIterator[Process]:
+async def serving(
+    server: EmbeddedNats | EmbeddedPostgres, log_file: Path
+) -> AsyncIterator[Process]:
     """Run an embedded server, ready, until the block ends."""
     server.prepare()
     process = Process(server.program(), log_file=log_file, on_start=lambda: None)
@@ -40,7 +42,9 @@ async def serving(server: EmbeddedNats | EmbeddedPostgres, log_file: Path) -> As
 
 
 @pytest.fixture(scope="session")
-async def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedPostgres]:
+async def postgres_server(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[EmbeddedPostgres]:
     folder = tmp_path_factory.mktemp("pg")
     server = EmbeddedPostgres(folder)
     async with serving(server, folder / "postgres.log"):
@@ -52,7 +56,9 @@ async def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
 async def postgres_url(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
     """A database of this test's own."""
     name = f"test_{next(_databases)}"
-    async with await psycopg.AsyncConnection.connect(postgres_server.url, autocommit=True) as admin:
+    async with await psycopg.AsyncConnection.connect(
+        postgres_server.url, autocommit=True
+    ) as admin:
         await admin.execute(f"CREATE DATABASE {name}")
         yield postgres_server.url.replace("/opensync?", f"/{name}?")
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -80,7 +86,9 @@ def log(client: Client) -> Log:
 
 
 @asynccontextmanager
-async def working(projection: Projection, *, postgres_url: str, client: Client) -> AsyncIterator[Worker]:
+async def working(
+    projection: Projection, *, postgres_url: str, client: Client
+) -> AsyncIterator[Worker]:
     """Keep a projection up to date until the block ends."""
     async with await connect(postgres_url, schema=projection.schema) as db:
         await prepare(db, projection, stream=await Log(client).identity())

@@ -61,7 +61,10 @@ def an_entry(
 
 def the_log() -> list[Entry]:
     """Two users, three sessions, a decision of every kind."""
-    call = {"type": "tool-call", "content": {"toolName": "Read", "args": {"file_path": "a.ts"}}}
+    call = {
+        "type": "tool-call",
+        "content": {"toolName": "Read", "args": {"file_path": "a.ts"}},
+    }
     result = {"type": "tool-result", "content": "file text"}
     return [
         an_entry(UserRegistered(name="ada", email="ada@example.com")),
@@ -77,21 +80,43 @@ def the_log() -> list[Entry]:
         an_entry(a_session_synced(source="claude-code", project_path="/home/ada/demo")),
         an_entry(a_message_synced("m1", source="claude-code"), time=NOON + 10),
         an_entry(
-            a_message_synced("toolu_1", role="assistant", text_content=None, parts=[call, result]),
+            a_message_synced(
+                "toolu_1", role="assistant", text_content=None, parts=[call, result]
+            ),
             time=NOON + 20,
         ),
         an_entry(
-            a_message_synced("m2", role="assistant", text_content="Done.", model="claude-opus-4-8",
-                             prompt_tokens=10, completion_tokens=4, cost=0.001),
+            a_message_synced(
+                "m2",
+                role="assistant",
+                text_content="Done.",
+                model="claude-opus-4-8",
+                prompt_tokens=10,
+                completion_tokens=4,
+                cost=0.001,
+            ),
             time=NOON + 3000,
         ),
-        an_entry(a_session_synced(prompt_tokens=947, completion_tokens=43, extra={"cwd2": "x"})),
+        an_entry(
+            a_session_synced(
+                prompt_tokens=947, completion_tokens=43, extra={"cwd2": "x"}
+            )
+        ),
         an_entry(SessionRenamed(title="Login"), session="s1"),
         an_entry(SessionShared(slug="abc"), session="s1"),
         an_entry(SessionUnshared(), session="s1"),
-        an_entry(a_message_synced("m1", session="s2", text_content="Hello\x00 ```py\nx\n```"), user=BOB),
+        an_entry(
+            a_message_synced(
+                "m1", session="s2", text_content="Hello\x00 ```py\nx\n```"
+            ),
+            user=BOB,
+        ),
         an_entry(a_message_synced("m1", session="s3", created_at=NOON - 5000)),
-        an_entry(a_message_synced("m1", session="s3", created_at=NOON - 9000, text_content=None)),
+        an_entry(
+            a_message_synced(
+                "m1", session="s3", created_at=NOON - 9000, text_content=None
+            )
+        ),
         an_entry(SessionDeleted(), session="s3"),
         an_entry(a_message_synced("m9", session="s3")),
         an_entry(ApiKeyUsed(key_id=KEY), time=NOON + 5000),

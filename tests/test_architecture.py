@@ -7,9 +7,30 @@ import pytest
 
 
 ROOT = Path(__file__).parent.parent
-CODE = [path for top in ("services", "shared", "deploy", "bench") for path in sorted((ROOT / top).rglob("*.py"))]
-SERVICES = {path.name for path in (ROOT / "services").iterdir() if (path / "__init__.py").exists()}
-DRIVERS = {"psycopg", "psycopg_pool", "nats", "faststream", "litestar", "granian", "httpx", "os", "time", "random", "secrets", "asyncio"}
+CODE = [
+    path
+    for top in ("services", "shared", "deploy", "bench")
+    for path in sorted((ROOT / top).rglob("*.py"))
+]
+SERVICES = {
+    path.name
+    for path in (ROOT / "services").iterdir()
+    if (path / "__init__.py").exists()
+}
+DRIVERS = {
+    "psycopg",
+    "psycopg_pool",
+    "nats",
+    "faststream",
+    "litestar",
+    "granian",
+    "httpx",
+    "os",
+    "time",
+    "random",
+    "secrets",
+    "asyncio",
+}
 MARK = "Pure."
 
 
@@ -20,7 +41,9 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {node.module} | {
+                f"{node.module}.{alias.name}" for alias in node.names
+            }
     return found
 
 
@@ -40,7 +63,9 @@ def test_module_says_what_it_owns(path: Path) -> None:
     assert docstring(path)
 
 
-@pytest.mark.parametrize("path", [p for p in CODE if p.is_relative_to(ROOT / "services")], ids=named)
+@pytest.mark.parametrize(
+    "path", [p for p in CODE if p.is_relative_to(ROOT / "services")], ids=named
+)
 def test_no_service_imports_another(path: Path) -> None:
     """
     A service imports shared and itself, never another service nor how it is deployed.
@@ -48,15 +73,25 @@ def test_no_service_imports_another(path: Path) -> None:
     own = path.relative_to(ROOT / "services").parts[0]
     foreign = {f"services.{other}" for other in SERVICES - {own}} | {"deploy", "bench"}
 
-    assert not [name for name in imports(path) if name.split(".")[0] in foreign or ".".join(name.split(".")[:2]) in foreign]
+    assert not [
+        name
+        for name in imports(path)
+        if name.split(".")[0] in foreign or ".".join(name.split(".")[:2]) in foreign
+    ]
 
 
-@pytest.mark.parametrize("path", [p for p in CODE if p.is_relative_to(ROOT / "shared")], ids=named)
+@pytest.mark.parametrize(
+    "path", [p for p in CODE if p.is_relative_to(ROOT / "shared")], ids=named
+)
 def test_shared_knows_no_service(path: Path) -> None:
     """
     The plumbing imports neither services nor deployment.
     """
-    assert not [name for name in imports(path) if name.split(".")[0] in {"services", "deploy", "bench"}]
+    assert not [
+        name
+        for name in imports(path)
+        if name.split(".")[0] in {"services", "deploy", "bench"}
+    ]
 
 
 PURE = [path for path in CODE if MARK in docstring(path)]
@@ -70,14 +105,20 @@ def test_pure_files_do_nothing(path: Path) -> None:
     tree = ast.parse(path.read_text())
 
     assert not DRIVERS & {name.split(".")[0] for name in imports(path)}
-    assert not [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)]
+    assert not [
+        node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)
+    ]
 
 
 def test_deciders_are_marked_pure() -> None:
     """
     The files that hold decisions and folds of state are marked pure.
     """
-    assert {"services/ingest/session.py", "services/ingest/message.py", "services/gateway/keys.py"} <= set(map(named, PURE))
+    assert {
+        "services/ingest/session.py",
+        "services/ingest/message.py",
+        "services/gateway/keys.py",
+    } <= set(map(named, PURE))
 
 
 @pytest.mark.parametrize("path", CODE, ids=named)
@@ -86,6 +127,13 @@ def test_environment_is_read_once(path: Path) -> None:
     Only the start of a process reads environment variables.
     """
     starts = {"shared/process.py", "deploy/local/services.py", "deploy/cli/running.py"}
-    reads = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute) and n.attr in {"environ", "getenv"} and isinstance(n.value, ast.Name) and n.value.id == "os"]
+    reads = [
+        n
+        for n in ast.walk(ast.parse(path.read_text()))
+        if isinstance(n, ast.Attribute)
+        and n.attr in {"environ", "getenv"}
+        and isinstance(n.value, ast.Name)
+        and n.value.id == "os"
+    ]
 
     assert not reads or named(path) in starts or path.name == "__main__.py"

@@ -95,7 +95,7 @@ class System:
 
     async def restarted(self, name: str, old: int) -> int:
         """Wait until a killed process has a new pid, and return it."""
-        while (pid := self.run.pids.get(name, old)) == old:  # noqa: ASYNC110 - in tests
+        while (pid := self.run.pids.get(name, old)) == old:
             await asyncio.sleep(LOOK_EVERY_S)
         return pid
 

@@ -12,16 +12,13 @@ from shared.broker import Answerer
 from shared.log import Log
 from shared.postgres import Pool
 from shared.process import Service, run_service
-from shared.progress import ready
 from shared.requests import (
-    AskIngestReady,
     DeleteSession,
     GetPublicSession,
     GetSession,
     GetStats,
     ListExternalIds,
     ListSessions,
-    Ready,
     RenameSession,
     ShareSession,
     UnshareSession,
@@ -41,11 +38,7 @@ COMMANDS = (RenameSession, ShareSession, UnshareSession, DeleteSession)
 
 def answerers(pool: Pool, client: Client) -> list[Answerer]:
     """Say who answers what."""
-    log = Log(client)
-    sessions = Sessions(log)
-
-    async def is_ready(_: AskIngestReady) -> Ready:
-        return await ready(pool, log, service="ingest")
+    sessions = Sessions(Log(client))
 
     def asking(query: Callable[[Pool, Any], Awaitable[Any]]) -> Any:
         return lambda asked: query(pool, asked)
@@ -53,7 +46,6 @@ def answerers(pool: Pool, client: Client) -> list[Answerer]:
     return [
         *(Answerer(question, asking(query)) for question, query in QUESTIONS.items()),
         *(Answerer(command, sessions.handle_session) for command in COMMANDS),
-        Answerer(AskIngestReady, is_ready),
     ]
 
 

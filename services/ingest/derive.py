@@ -32,7 +32,14 @@ _EXTENSIONS = {
 _NOT_CODE = {"text", "txt", "plaintext", "output", "log", "diff", "json", "markdown"}
 _PATH_KEYS = ("file_path", "filePath", "path", "filename", "notebook_path")
 
-_CALL_TYPES = {"tool-call", "tool_call", "tool_use", "tool-use", "function_call", "tool"}
+_CALL_TYPES = {
+    "tool-call",
+    "tool_call",
+    "tool_use",
+    "tool-use",
+    "function_call",
+    "tool",
+}
 _RESULT_TYPES = {"tool-result", "tool_result", "function_call_output", "tool-response"}
 _CALL_IDS = ("toolCallId", "tool_call_id", "callId", "call_id", "callID", "tool_use_id")
 _OWN_IDS = ("toolu_", "call_", "fc_")

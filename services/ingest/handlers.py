@@ -102,7 +102,7 @@ class Sessions:
         raise NotFound("Session not found")
 
     async def _standing(self, user: UUID, session: UUID) -> Standing:
-        """The last event of each type is all that any decision needs."""
+        """Fold the last event of each type: all that any decision needs."""
         standing = Standing()
         for stored in await self._log.newest(subjects.stored_of(user, session)):
             event = record(stored.payload, seq=stored.seq, partition=0)

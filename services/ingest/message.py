@@ -14,6 +14,7 @@ from services.ingest.derive import (
     title_of,
 )
 from shared import ids
+from shared.deadletters import NO_SESSION
 from shared.events import MessageSynced, Recorded
 from shared.table import clean, clean_json
 
@@ -62,9 +63,8 @@ _CLIENT_FIELDS = (
 
 
 def message_key(event: Recorded[MessageSynced]) -> tuple[UUID, UUID, UUID]:
-    assert event.session  # the gateway files every message under its session
-    message = ids.message_id(event.session, event.event.external_id)
-    return event.user, event.session, message
+    session = event.session or NO_SESSION  # never none: messages are filed by session
+    return event.user, session, ids.message_id(session, event.event.external_id)
 
 
 def first_seen(event: Recorded[MessageSynced]) -> Message:

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from services.ingest import message as messages, session as sessions
+from services.ingest import message as messages
+from services.ingest import session as sessions
 from services.ingest.message import Body, Message, json_text, message_key, part_rows
 from services.ingest.session import Session
 from services.ingest.tables import (
@@ -18,6 +19,7 @@ from services.ingest.tables import (
     SESSION,
     TOMBSTONE,
 )
+from shared.deadletters import key_of
 from shared.events import (
     Event,
     MessageSynced,
@@ -60,7 +62,7 @@ async def apply(db: Connection, batch: Sequence[Recorded[Event]]) -> None:
 
 async def load(db: Connection, batch: Sequence[Recorded[Event]]) -> Truth:
     """Read the stored rows that the batch is about."""
-    session_keys = {session_key(event) for event in batch if event.session}
+    session_keys = {key_of(event) for event in batch if event.session}
     message_keys = {
         message_key(event)  # type: ignore[arg-type]  # isinstance narrows the event, not its record
         for event in batch
@@ -81,14 +83,9 @@ async def load(db: Connection, batch: Sequence[Recorded[Event]]) -> Truth:
     )
 
 
-def session_key(event: Recorded[Event]) -> SessionKey:
-    assert event.session  # only session events are handled
-    return event.user, event.session
-
-
 def fold(truth: Truth, event: Recorded[Event]) -> None:
     """Apply one event to the rows; what is deleted stays deleted."""
-    key = session_key(event)
+    key = key_of(event)
     if key in truth.buried:
         return
     if isinstance(event.event, SessionDeleted):
@@ -129,9 +126,7 @@ def _fold_message(
 ) -> None:
     key = message_key(event)
     before = truth.messages.get(key)
-    now = (
-        msgspec.structs.replace(before) if before else messages.first_seen(event)
-    )
+    now = msgspec.structs.replace(before) if before else messages.first_seen(event)
     messages.merge(now, truth.bodies.setdefault(key, Body()), event)
     truth.messages[key] = now
     sessions.count(session, before, now)

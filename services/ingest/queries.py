@@ -198,7 +198,9 @@ FROM (
 WHERE m.before = 0 OR m.before < %(bytes)s
 ORDER BY m.created_at, m.first_seq
 """
-).format(columns=sql.SQL(", ").join(sql.Identifier("m", name) for name in MESSAGE.columns))
+).format(
+    columns=sql.SQL(", ").join(sql.Identifier("m", name) for name in MESSAGE.columns)
+)
 
 
 async def _messages(

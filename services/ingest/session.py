@@ -145,7 +145,7 @@ def must_recount(before: Message | None, now: Message) -> bool:
 
 
 def ended_at(message: Message) -> int:
-    """A message with a given start ends its duration later; a heard one has ended."""
+    """Say when it ended: its duration after a given start, else when we heard of it."""
     if message.is_time_given:
         return message.created_at + (message.duration_ms or 0)
     return message.created_at

@@ -9,6 +9,7 @@ from nats.aio.client import Client
 from services.ingest import queries
 from services.ingest.handlers import Sessions
 from services.ingest.projection import PROJECTION
+from shared import subjects
 from shared.errors import NotFound
 from shared.log import Log
 from shared.postgres import Pool, open_pool
@@ -23,7 +24,6 @@ from shared.requests import (
     ShareSession,
     UnshareSession,
 )
-from shared import subjects
 from tests.conftest import working
 from tests.factories import ADA, BOB, NOON, a_message_synced, a_session_synced, an_entry
 
@@ -53,7 +53,9 @@ def sync(log: Log) -> Sync:
     return append
 
 
-async def shown(pool: Pool, after: dict[int, int], id_: str = "s1", user: Any = ADA) -> SessionDetail:
+async def shown(
+    pool: Pool, after: dict[int, int], id_: str = "s1", user: Any = ADA
+) -> SessionDetail:
     return await queries.get_session(pool, GetSession(user=user, id=id_, after=after))
 
 
@@ -70,7 +72,10 @@ class TestMerge:
         session = (await shown(pool, after)).session
 
         assert ("B", "x", 3, 1.5) == (
-            session.title, session.model, session.prompt_tokens, session.cost,
+            session.title,
+            session.model,
+            session.prompt_tokens,
+            session.cost,
         )
 
     async def test_tokens_go_down(self, pool: Pool, sync: Sync) -> None:
@@ -83,7 +88,9 @@ class TestMerge:
 
         assert 7 == (await shown(pool, after)).session.prompt_tokens
 
-    async def test_update_without_parts_keeps_them(self, pool: Pool, sync: Sync) -> None:
+    async def test_update_without_parts_keeps_them(
+        self, pool: Pool, sync: Sync
+    ) -> None:
         """
         A message synced again without parts keeps the parts it had.
         """
@@ -106,7 +113,9 @@ class TestMerge:
         session = (await shown(pool, after)).session
 
         assert ("claude-code", 1, "Fix the login redirect") == (
-            session.source, session.message_count, session.title,
+            session.source,
+            session.message_count,
+            session.title,
         )
         assert "title" in session.derived
 
@@ -126,7 +135,8 @@ class TestMerge:
         assert ["first", "second"] == [m.text_content for m in detail.messages]
         assert "first" == detail.session.title
         assert (NOON - 2000, 1000) == (
-            detail.session.created_at, detail.session.duration_ms,
+            detail.session.created_at,
+            detail.session.duration_ms,
         )
 
     async def test_resync_counts_once(self, pool: Pool, sync: Sync) -> None:
@@ -138,14 +148,22 @@ class TestMerge:
 
         session = (await shown(pool, after)).session
 
-        assert (1, 4, 0.5) == (session.message_count, session.prompt_tokens, session.cost)
+        assert (1, 4, 0.5) == (
+            session.message_count,
+            session.prompt_tokens,
+            session.cost,
+        )
 
     async def test_nul_is_replaced(self, pool: Pool, sync: Sync) -> None:
         """
         A NUL, which Postgres cannot hold, is stored as U+FFFD wherever it stands.
         """
         after = await sync(
-            a_message_synced(text_content="a\x00b", parts=[{"type": "x", "content": {"k\x00": "\x00"}}], extra={"a": "\x00"}),
+            a_message_synced(
+                text_content="a\x00b",
+                parts=[{"type": "x", "content": {"k\x00": "\x00"}}],
+                extra={"a": "\x00"},
+            ),
         )
 
         message = (await shown(pool, after)).messages[0]
@@ -155,18 +173,35 @@ class TestMerge:
 
 
 class TestTools:
-    async def test_call_and_result_find_each_other(self, pool: Pool, sync: Sync) -> None:
+    async def test_call_and_result_find_each_other(
+        self, pool: Pool, sync: Sync
+    ) -> None:
         """
         A tool call and its result in another message name each other.
         """
         after = await sync(
-            a_message_synced("toolu_1", role="assistant", parts=[{"type": "tool-call", "content": {"toolName": "Bash", "args": {}}}]),
-            a_message_synced("m2", role="tool", parts=[{"type": "tool_result", "tool_use_id": "toolu_1", "content": "ok"}]),
+            a_message_synced(
+                "toolu_1",
+                role="assistant",
+                parts=[
+                    {"type": "tool-call", "content": {"toolName": "Bash", "args": {}}}
+                ],
+            ),
+            a_message_synced(
+                "m2",
+                role="tool",
+                parts=[
+                    {"type": "tool_result", "tool_use_id": "toolu_1", "content": "ok"}
+                ],
+            ),
         )
 
         call, result = (await shown(pool, after)).messages
 
-        assert ("Bash", result.id) == (call.parts[0].tool_name, call.parts[0].paired_message_id)
+        assert ("Bash", result.id) == (
+            call.parts[0].tool_name,
+            call.parts[0].paired_message_id,
+        )
         assert call.id == result.parts[0].paired_message_id
 
 
@@ -179,7 +214,9 @@ class TestTenancy:
         theirs = await sync(a_message_synced(text_content="theirs"), user=BOB)
 
         assert "mine" == (await shown(pool, mine)).messages[0].text_content
-        assert "theirs" == (await shown(pool, theirs, user=BOB)).messages[0].text_content
+        assert (
+            "theirs" == (await shown(pool, theirs, user=BOB)).messages[0].text_content
+        )
 
     async def test_foreign_id_is_not_found(self, pool: Pool, sync: Sync) -> None:
         """
@@ -203,26 +240,36 @@ class TestDecisions:
         await sessions.handle_session(UnshareSession(user=ADA, id="s1"))
         second = await sessions.handle_session(ShareSession(user=ADA, id="s1"))
         again = await sessions.handle_session(ShareSession(user=ADA, id="s1"))
-        after = {lane: second.seq for lane in await log.heads(ADA)}
+        after = dict.fromkeys(await log.heads(ADA), second.seq)
 
-        public = await queries.get_public_session(pool, GetPublicSession(slug=second.slug or "", after=after))
+        public = await queries.get_public_session(
+            pool, GetPublicSession(slug=second.slug or "", after=after)
+        )
 
         assert first.slug != second.slug == again.slug
         assert "hunter2" not in str(public) and "/home/ada" not in str(public)
         with pytest.raises(NotFound):
-            await queries.get_public_session(pool, GetPublicSession(slug=first.slug or ""))
+            await queries.get_public_session(
+                pool, GetPublicSession(slug=first.slug or "")
+            )
 
-    async def test_rename_outranks_the_client(self, pool: Pool, sync: Sync, log: Log) -> None:
+    async def test_rename_outranks_the_client(
+        self, pool: Pool, sync: Sync, log: Log
+    ) -> None:
         """
         A person's title stays when the plugin sends its own again.
         """
         await sync(a_session_synced(title="slug"))
-        await Sessions(log).handle_session(RenameSession(user=ADA, id="s1", title="Mine"))
+        await Sessions(log).handle_session(
+            RenameSession(user=ADA, id="s1", title="Mine")
+        )
         after = await sync(a_session_synced(title="slug"))
 
         assert "Mine" == (await shown(pool, after)).session.title
 
-    async def test_deleted_stays_deleted(self, pool: Pool, sync: Sync, log: Log) -> None:
+    async def test_deleted_stays_deleted(
+        self, pool: Pool, sync: Sync, log: Log
+    ) -> None:
         """
         A late retry of a plugin does not bring a deleted session back.
         """
@@ -246,12 +293,17 @@ class TestPaging:
         """
         Pages follow each other without a gap or a repeat, in the order asked for.
         """
-        after = await sync(*(a_session_synced(f"s{n}", prompt_tokens=n % 4) for n in range(11)))
+        after = await sync(
+            *(a_session_synced(f"s{n}", prompt_tokens=n % 4) for n in range(11))
+        )
         seen: list[str] = []
         cursor = None
         while True:
             page = await queries.list_sessions(
-                pool, ListSessions(user=ADA, limit=3, cursor=cursor, sort="tokens", after=after)
+                pool,
+                ListSessions(
+                    user=ADA, limit=3, cursor=cursor, sort="tokens", after=after
+                ),
             )
             seen += [session.external_id for session in page.sessions]
             cursor = page.next_cursor
@@ -259,17 +311,27 @@ class TestPaging:
                 break
 
         assert 11 == len(seen) == len(set(seen))
-        assert [3, 3, 2, 2] == [int(name[1:]) % 4 for name in seen[:4]][:2] + [int(name[1:]) % 4 for name in seen[2:4]]
+        assert [3, 3, 2, 2] == [int(name[1:]) % 4 for name in seen[:4]][:2] + [
+            int(name[1:]) % 4 for name in seen[2:4]
+        ]
 
     async def test_messages_page_by_size(self, pool: Pool, sync: Sync) -> None:
         """
         A page of large messages is cut short rather than grown without bound.
         """
-        after = await sync(*(a_message_synced(f"m{n}", text_content="x" * 3_000_000) for n in range(3)))
+        after = await sync(
+            *(a_message_synced(f"m{n}", text_content="x" * 3_000_000) for n in range(3))
+        )
         page = await shown(pool, after)
-        rest = await queries.get_session(pool, GetSession(user=ADA, id="s1", cursor=page.next_cursor))
+        rest = await queries.get_session(
+            pool, GetSession(user=ADA, id="s1", cursor=page.next_cursor)
+        )
 
-        assert (2, 1, None) == (len(page.messages), len(rest.messages), rest.next_cursor)
+        assert (2, 1, None) == (
+            len(page.messages),
+            len(rest.messages),
+            rest.next_cursor,
+        )
 
     async def test_external_ids(self, pool: Pool, sync: Sync) -> None:
         """
@@ -277,6 +339,8 @@ class TestPaging:
         """
         after = await sync(a_session_synced("s1"), a_message_synced(session="s2"))
 
-        listed = await queries.list_external_ids(pool, ListExternalIds(user=ADA, after=after))
+        listed = await queries.list_external_ids(
+            pool, ListExternalIds(user=ADA, after=after)
+        )
 
         assert {"s1", "s2"} == set(listed.session_ids)

@@ -25,7 +25,12 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def an_envelope(type_: str, *, v: int = 1, **data: Any) -> Envelope:
     return Envelope(
-        id=ADA, type=type_, v=v, time=NOON, user=ADA, correlation_id="c",
+        id=ADA,
+        type=type_,
+        v=v,
+        time=NOON,
+        user=ADA,
+        correlation_id="c",
         data=msgspec.Raw(encode(data)),
     )
 
@@ -83,8 +88,12 @@ def test_old_versions_are_carried_forward(monkeypatch: pytest.MonkeyPatch) -> No
     An old payload passes through every upcaster between its version and ours.
     """
     monkeypatch.setattr(SessionRenamed, "version", 3)
-    monkeypatch.setitem(UPCASTERS, ("SessionRenamed", 1), lambda old: {"name": old["label"]})
-    monkeypatch.setitem(UPCASTERS, ("SessionRenamed", 2), lambda old: {"title": old["name"]})
+    monkeypatch.setitem(
+        UPCASTERS, ("SessionRenamed", 1), lambda old: {"name": old["label"]}
+    )
+    monkeypatch.setitem(
+        UPCASTERS, ("SessionRenamed", 2), lambda old: {"title": old["name"]}
+    )
 
     event = open_event(an_envelope("SessionRenamed", v=1, label="T"))
 

@@ -22,8 +22,13 @@ async def test_append_is_read_back(log: Log) -> None:
     stored = await log.at(appended.seq)
 
     assert stored is not None
-    assert (appended.hash, appended.hash) == (stored.hash, sha256(stored.payload).hexdigest())
-    assert subjects.partition(entry.user, entry.session) == subjects.partition_of(stored.subject)
+    assert (appended.hash, appended.hash) == (
+        stored.hash,
+        sha256(stored.payload).hexdigest(),
+    )
+    assert subjects.partition(entry.user, entry.session) == subjects.partition_of(
+        stored.subject
+    )
 
 
 @pytest.mark.parametrize("size", [1, 4, 5, 501, 1203])
@@ -31,12 +36,16 @@ async def test_batch_keeps_order(log: Log, size: int) -> None:
     """
     A batch is stored in order, and each event's answer names its own place.
     """
-    entries = [an_entry(a_message_synced(f"m{n}", session=f"s{n % 7}")) for n in range(size)]
+    entries = [
+        an_entry(a_message_synced(f"m{n}", session=f"s{n % 7}")) for n in range(size)
+    ]
     appended = await log.append_batch(entries)
     stored = [message async for message in log.read()]
 
     assert [one.seq for one in appended] == [message.seq for message in stored]
-    assert [one.hash for one in appended] == [sha256(m.payload).hexdigest() for m in stored]
+    assert [one.hash for one in appended] == [
+        sha256(m.payload).hexdigest() for m in stored
+    ]
 
 
 async def test_expected_seq(log: Log) -> None:
@@ -49,10 +58,14 @@ async def test_expected_seq(log: Log) -> None:
     await log.append(rename, expected=expected)
 
     with pytest.raises(WrongExpectedSeq):
-        await log.append(an_entry(SessionRenamed(title="U"), session="s1"), expected=expected)
+        await log.append(
+            an_entry(SessionRenamed(title="U"), session="s1"), expected=expected
+        )
 
 
-async def test_oversized_event_leaves_the_connection_alive(log: Log, client: Client) -> None:
+async def test_oversized_event_leaves_the_connection_alive(
+    log: Log, client: Client
+) -> None:
     """
     An event over the limit is refused before it can end the connection.
     """
@@ -68,7 +81,9 @@ async def test_reading_one_session(log: Log) -> None:
     A session's subject gives its events and no other's.
     """
     mine = an_entry(a_message_synced())
-    await log.append_batch([mine, an_entry(a_message_synced(), user=BOB), an_entry(a_session_synced("s2"))])
+    await log.append_batch(
+        [mine, an_entry(a_message_synced(), user=BOB), an_entry(a_session_synced("s2"))]
+    )
 
     found = [m.seq async for m in log.read(subjects.stored_of(mine.user, mine.session))]
 
@@ -82,7 +97,9 @@ async def test_heads_name_the_newest_of_each_lane(log: Log) -> None:
     entries = [an_entry(a_session_synced(f"s{n}")) for n in range(40)]
     expected = {
         subjects.partition(entry.user, entry.session): appended.seq
-        for entry, appended in zip(entries, await log.append_batch(entries), strict=True)
+        for entry, appended in zip(
+            entries, await log.append_batch(entries), strict=True
+        )
     }
 
     assert expected == await log.heads(ADA)

@@ -9,15 +9,15 @@ import pytest
 from nats.aio.client import Client
 from psycopg import sql
 
-from services.gateway.projection import KEYS as KEYS
+from services.gateway.projection import KEYS
 from services.ingest.projection import PROJECTION as SESSIONS
 from shared import ids, lease, subjects
 from shared.deadletters import key_of
 from shared.events import Event, MessageSynced, Recorded, record
 from shared.lease import LeaseLost
-from shared.log import Log
+from shared.log import Log, seal
 from shared.postgres import Connection, connect
-from shared.projection import Projection, Worker, prepare
+from shared.projection import Projection, prepare
 from tests.conftest import working
 from tests.factories import ADA, a_message_synced, an_entry, the_log
 
@@ -29,6 +29,11 @@ TALLY = """
 CREATE TABLE IF NOT EXISTS tally (
   session_id uuid PRIMARY KEY, events int NOT NULL, text text NOT NULL, seq bigint NOT NULL
 )
+"""
+
+CUT_OTHERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid <> pg_backend_pid() AND datname = current_database()
 """
 
 
@@ -44,13 +49,18 @@ async def count(db: Connection, batch: Sequence[Recorded[Event]]) -> None:
             raise FoldBug("cannot fold this")
         await db.execute(
             "INSERT INTO tally VALUES (%s, 1, %s, %s) ON CONFLICT (session_id) DO UPDATE"
-            " SET events = tally.events + 1, text = tally.text || excluded.text, seq = excluded.seq",
+            " SET events = tally.events + 1, text = tally.text || excluded.text, "
+            " seq = excluded.seq",
             (event.session, event.event.text_content, event.seq),
         )
 
 
 COUNTING = Projection(
-    name="test-tally", schema="tally", tables=TALLY, handles=(MessageSynced,), apply=count
+    name="test-tally",
+    schema="tally",
+    tables=TALLY,
+    handles=(MessageSynced,),
+    apply=count,
 )
 
 
@@ -60,12 +70,10 @@ async def rows(db: Connection, query: str, *values: Any) -> list[tuple[Any, ...]
 
 async def until_passed(db: Connection, log: Log) -> None:
     """Wait until no lane is behind its own newest event."""
-    newest = {
-        lane: (await log._last(subjects.lane(lane))) for lane in range(subjects.PARTITIONS)
-    }
+    newest = await log.newest_of_lanes()
     async with asyncio.timeout(20):
         while any(
-            seq < newest[lane]
+            seq < newest.get(lane, 0)
             for lane, seq in await rows(db, "SELECT partition, seq FROM checkpoint")
         ):
             await asyncio.sleep(0.01)
@@ -80,34 +88,56 @@ async def db(postgres_url: str, log: Log) -> Any:
 
 
 class TestDelivery:
-    async def test_every_event_once(self, db: Connection, log: Log, postgres_url: str, client: Client) -> None:
+    async def test_every_event_once(
+        self, db: Connection, log: Log, postgres_url: str, client: Client
+    ) -> None:
         """
         Events written before and after the worker starts are applied once, in order.
         """
-        await log.append_batch([an_entry(a_message_synced(f"m{n}", text_content=f"{n},")) for n in range(50)])
+        await log.append_batch(
+            [
+                an_entry(a_message_synced(f"m{n}", text_content=f"{n},"))
+                for n in range(50)
+            ]
+        )
         async with working(COUNTING, postgres_url=postgres_url, client=client):
             for n in range(50, 60):
-                await log.append(an_entry(a_message_synced(f"m{n}", text_content=f"{n},")))
+                await log.append(
+                    an_entry(a_message_synced(f"m{n}", text_content=f"{n},"))
+                )
             await until_passed(db, log)
 
-        assert [(60, "".join(f"{n}," for n in range(60)))] == await rows(db, "SELECT events, text FROM tally")
+        assert [(60, "".join(f"{n}," for n in range(60)))] == await rows(
+            db, "SELECT events, text FROM tally"
+        )
 
-    async def test_restart_continues(self, db: Connection, log: Log, postgres_url: str, client: Client) -> None:
+    async def test_restart_continues(
+        self, db: Connection, log: Log, postgres_url: str, client: Client
+    ) -> None:
         """
         A worker that stops and one that starts apply each event once between them.
         """
         for start in range(0, 90, 30):
-            await log.append_batch([an_entry(a_message_synced(f"m{n}")) for n in range(start, start + 30)])
+            await log.append_batch(
+                [an_entry(a_message_synced(f"m{n}")) for n in range(start, start + 30)]
+            )
             async with working(COUNTING, postgres_url=postgres_url, client=client):
                 await until_passed(db, log)
 
         assert [(90,)] == await rows(db, "SELECT events FROM tally")
 
-    async def test_many_workers(self, db: Connection, log: Log, postgres_url: str, client: Client) -> None:
+    async def test_many_workers(
+        self, db: Connection, log: Log, postgres_url: str, client: Client
+    ) -> None:
         """
         Workers that come and go under load lose nothing and repeat nothing.
         """
-        entries = [an_entry(a_message_synced(f"m{n}", session=f"s{n % 40}", text_content=f"{n},")) for n in range(2000)]
+        entries = [
+            an_entry(
+                a_message_synced(f"m{n}", session=f"s{n % 40}", text_content=f"{n},")
+            )
+            for n in range(2000)
+        ]
 
         async def load() -> None:
             for start in range(0, len(entries), 50):
@@ -116,20 +146,27 @@ class TestDelivery:
 
         loading = asyncio.create_task(load())
         async with working(COUNTING, postgres_url=postgres_url, client=client):
-            async with working(COUNTING, postgres_url=postgres_url, client=client), working(COUNTING, postgres_url=postgres_url, client=client):
+            async with (
+                working(COUNTING, postgres_url=postgres_url, client=client),
+                working(COUNTING, postgres_url=postgres_url, client=client),
+            ):
                 await loading
                 await until_passed(db, log)
             await until_passed(db, log)
 
         told = dict(await rows(db, "SELECT session_id, text FROM tally"))
         assert told == {
-            ids.session_id(ADA, f"s{s}"): "".join(f"{n}," for n in range(2000) if n % 40 == s)
+            ids.session_id(ADA, f"s{s}"): "".join(
+                f"{n}," for n in range(2000) if n % 40 == s
+            )
             for s in range(40)
         }
 
 
 class TestFence:
-    async def test_a_zombie_cannot_write(self, db: Connection, log: Log, postgres_url: str) -> None:
+    async def test_a_zombie_cannot_write(
+        self, db: Connection, postgres_url: str
+    ) -> None:
         """
         A worker whose lanes were taken while it was paused cannot move them on.
         """
@@ -145,28 +182,52 @@ class TestFence:
 
 
 class TestPoison:
-    async def test_only_its_session_waits(self, db: Connection, log: Log, postgres_url: str, client: Client) -> None:
+    async def test_only_its_session_waits(
+        self, db: Connection, log: Log, postgres_url: str, client: Client
+    ) -> None:
         """
         An event that cannot be folded parks itself and what follows in its session;
         every other session goes on.
         """
-        texts = [("a", "1"), ("b", "1"), ("a", "poison"), ("b", "2"), ("a", "3"), ("c", "1")]
-        await log.append_batch([
-            an_entry(a_message_synced(f"m{n}", session=session, text_content=text))
-            for n, (session, text) in enumerate(texts)
-        ])
+        texts = [
+            ("a", "1"),
+            ("b", "1"),
+            ("a", "poison"),
+            ("b", "2"),
+            ("a", "3"),
+            ("c", "1"),
+        ]
+        await log.append_batch(
+            [
+                an_entry(a_message_synced(f"m{n}", session=session, text_content=text))
+                for n, (session, text) in enumerate(texts)
+            ]
+        )
         async with working(COUNTING, postgres_url=postgres_url, client=client):
             await until_passed(db, log)
-            await log.append(an_entry(a_message_synced("m9", session="a", text_content="4")))
+            await log.append(
+                an_entry(a_message_synced("m9", session="a", text_content="4"))
+            )
             await until_passed(db, log)
 
         told = dict(await rows(db, "SELECT session_id, text FROM tally"))
-        letters = await rows(db, "SELECT seq, error IS NOT NULL FROM dead_letter ORDER BY seq")
+        letters = await rows(
+            db, "SELECT seq, error IS NOT NULL FROM dead_letter ORDER BY seq"
+        )
 
-        assert {ids.session_id(ADA, s): t for s, t in [("a", "1"), ("b", "12"), ("c", "1")]} == told
+        assert {
+            ids.session_id(ADA, s): t for s, t in [("a", "1"), ("b", "12"), ("c", "1")]
+        } == told
         assert [(3, True), (5, False), (7, False)] == letters
 
-    async def test_newer_version_is_parked(self, db: Connection, log: Log, postgres_url: str, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_newer_version_is_parked(
+        self,
+        db: Connection,
+        log: Log,
+        postgres_url: str,
+        client: Client,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
         """
         An event of a version this code does not know waits for code that does.
         """
@@ -182,7 +243,9 @@ class TestPoison:
 
 
 class TestOutage:
-    async def test_database_restart_burns_nothing(self, db: Connection, log: Log, postgres_url: str, client: Client) -> None:
+    async def test_database_restart_burns_nothing(
+        self, db: Connection, log: Log, postgres_url: str, client: Client
+    ) -> None:
         """
         While its connections are cut, a worker waits, and parks nothing.
         """
@@ -190,7 +253,7 @@ class TestOutage:
             for n in range(100):
                 await log.append(an_entry(a_message_synced(f"m{n}", text_content="x")))
                 if n % 25 == 10:
-                    await db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
+                    await db.execute(CUT_OTHERS)
             await until_passed(db, log)
 
         assert [(100,)] == await rows(db, "SELECT events FROM tally")
@@ -199,12 +262,18 @@ class TestOutage:
 
 async def contents(db: Connection, projection: Projection) -> dict[str, list[str]]:
     """All rows of a projection's own tables, in one order."""
-    tables = await rows(db, "SELECT tablename FROM pg_tables WHERE schemaname = %s", projection.schema)
+    tables = await rows(
+        db, "SELECT tablename FROM pg_tables WHERE schemaname = %s", projection.schema
+    )
     found = {}
     for (table,) in tables:
         if table not in ENGINE:
-            query = sql.SQL("SELECT t::text FROM {} t ORDER BY 1").format(sql.Identifier(table))
-            found[table] = [row[0] for row in await (await db.execute(query)).fetchall()]
+            query = sql.SQL("SELECT t::text FROM {} t ORDER BY 1").format(
+                sql.Identifier(table)
+            )
+            found[table] = [
+                row[0] for row in await (await db.execute(query)).fetchall()
+            ]
     return found
 
 
@@ -219,8 +288,6 @@ def as_recorded(projection: Projection) -> list[Recorded[Event]]:
     events = []
     for seq, entry in enumerate(the_log(), start=1):
         lane = subjects.partition(entry.user, entry.session)
-        from shared.log import seal
-
         event = record(seal(entry).payload, seq=seq, partition=lane)
         if event and isinstance(event.event, projection.handles):
             events.append(event)
@@ -228,7 +295,9 @@ def as_recorded(projection: Projection) -> list[Recorded[Event]]:
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda p: p.name)
-async def test_one_truth_however_delivered(projection: Projection, postgres_url: str) -> None:
+async def test_one_truth_however_delivered(
+    projection: Projection, postgres_url: str
+) -> None:
     """
     One batch, one event at a time, every event twice, and sessions shuffled against
     each other leave the same rows.
