@@ -1,7 +1,0 @@
-"""Masking."""
-
-from typing import Any
-
-
-def masked(value: Any) -> Any:
-    return value
