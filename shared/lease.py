@@ -6,6 +6,7 @@ and raises the lane's epoch. Every commit names the epoch and the position it bu
 on, so a worker that was paused cannot write late (`advance`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -66,9 +67,9 @@ WHERE partition = ANY(%(mine)s) AND owner IS DISTINCT FROM %(me)s
 """
 _HELD = "SELECT partition, seq, epoch FROM checkpoint WHERE owner = %(me)s"
 _ADVANCE = """
-UPDATE checkpoint c SET seq = %(seq)s
-FROM unnest(%(lanes)s::int[], %(epochs)s::bigint[], %(seqs)s::bigint[])
-  AS held (partition, epoch, seq)
+UPDATE checkpoint c SET seq = held.next
+FROM unnest(%(lanes)s::int[], %(epochs)s::bigint[], %(seqs)s::bigint[],
+            %(next)s::bigint[]) AS held (partition, epoch, seq, next)
 WHERE c.partition = held.partition AND c.epoch = held.epoch AND c.seq = held.seq
 """
 
@@ -122,15 +123,28 @@ def share(live: list[str], me: str) -> list[int]:
     return [lane for lane in range(subjects.PARTITIONS) if lane % len(live) == rank]
 
 
-async def advance(db: Connection, held: Held, *, seq: int) -> Held:
-    """Move my checkpoints within the caller's transaction.
+Until = Mapping[int, int]
+"""Where each lane is to stop."""
+
+
+async def advance(
+    db: Connection, held: Held, *, seq: int, until: Until | None = None
+) -> Held:
+    """Move my checkpoints to a sequence, or their end, in the caller's transaction.
 
     Raises LeaseLost unless every lane is still mine and stands where I left it.
     """
+    moved = {
+        lane: Position(
+            max(position.seq, seq if until is None else min(seq, until[lane])),
+            position.epoch,
+        )
+        for lane, position in held.items()
+    }
     cursor = await db.execute(
         _ADVANCE,
         {
-            "seq": seq,
+            "next": [position.seq for position in moved.values()],
             "lanes": list(held),
             "epochs": [position.epoch for position in held.values()],
             "seqs": [position.seq for position in held.values()],
@@ -138,7 +152,7 @@ async def advance(db: Connection, held: Held, *, seq: int) -> Held:
     )
     if cursor.rowcount != len(held):
         raise LeaseLost(f"{len(held) - cursor.rowcount} lanes were taken")
-    return {lane: Position(seq, position.epoch) for lane, position in held.items()}
+    return moved
 
 
 async def sign_out(db: Connection, *, me: str) -> None:

@@ -20,7 +20,7 @@ from nats.js.errors import APIError
 from shared import subjects
 from shared.connection import unavailable
 from shared.errors import TooLarge, Unavailable, WrongExpectedSeq
-from shared.events import Envelope, Event, encode
+from shared.events import Envelope, Event, decode_envelope, encode
 
 
 MAX_PAYLOAD = 8 * 2**20
@@ -73,6 +73,12 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     payload: bytes
     hash: str | None
+    trace: str | None = None
+
+    @property
+    def written(self) -> int:
+        """When the event was written, milliseconds since the epoch."""
+        return decode_envelope(self.payload).time
 
 
 class _Sealed(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,6 +231,18 @@ class Log:
         """Say the sequence of the newest event; 0 for an empty log."""
         return int((await self._info()).state.last_seq)
 
+    async def first(self) -> int:
+        """Say the sequence of the oldest event still there."""
+        return int((await self._info()).state.first_seq)
+
+    async def next_from(self, seq: int) -> Stored | None:
+        """Read the first message at or after a sequence."""
+        async for stored in self._direct(
+            {"seq": seq, "batch": 1, "next_by_subj": "ev.>"}
+        ):
+            return stored
+        return None
+
     async def identity(self) -> str:
         """Name this log by its creation time: a new stream counts from 1 again."""
         return str((await self._info()).created)
@@ -340,4 +358,5 @@ def _stored(message: Msg) -> Stored | None:
         subject=headers["Nats-Subject"],
         payload=message.data,
         hash=headers.get(HASH),
+        trace=headers.get(TRACE),
     )

@@ -3,7 +3,6 @@
 import asyncio
 import time
 
-from shared.events import decode_envelope
 from shared.log import Log
 from shared.postgres import Pool, reading
 from shared.requests import LaneView, Progress, Ready
@@ -82,10 +81,8 @@ async def progress(pool: Pool, log: Log, *, projection: str) -> Progress:
 
 async def _age(log: Log, seq: int) -> float:
     """Say how long ago the first event from a sequence on was written, in seconds."""
-    async for stored in log.read(start=seq, chunk=1):
-        written = decode_envelope(stored.payload).time
-        return round(max(0.0, time.time() - written / 1000), 3)
-    return 0.0
+    oldest = await log.next_from(seq)
+    return round(max(0.0, time.time() - oldest.written / 1000), 3) if oldest else 0.0
 
 
 async def ready(pool: Pool, log: Log, *, service: str, projection: str) -> Ready:

@@ -8,6 +8,7 @@ tables, the events it knows, and one function from a batch to rows.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from time import perf_counter
 from typing import Any
 from uuid import uuid4
@@ -22,7 +23,7 @@ from shared import deadletters, lease, subjects
 from shared.deadletters import Key, Parked, key_of, parked
 from shared.errors import Unavailable
 from shared.events import Event, NewerVersion, Recorded, decode_envelope, record
-from shared.lease import Held, LeaseLost
+from shared.lease import Held, LeaseLost, Until
 from shared.log import Log
 from shared.postgres import AWAY, Connection, connect
 from shared.pump import Pump, Pumped, PumpLost
@@ -34,7 +35,6 @@ Batch = Sequence[Recorded[Event]]
 Apply = Callable[[Connection, Batch], Awaitable[None]]
 
 BATCH_EVENTS = 2000
-BATCH_BYTES = 16 * 2**20
 BACKOFF_S = 0.2
 BACKOFF_MAX_S = 5.0
 ANNOUNCED_SESSIONS = 100
@@ -54,6 +54,8 @@ class Projection:
     name: str
     schema: str
     tables: str
+    indexes: str = ""
+    """What only readers need: a replay builds these after the load."""
     handles: tuple[type[Event], ...]
     apply: Apply
     is_rare: bool = False
@@ -67,13 +69,24 @@ class LogChanged(Exception):
     """The checkpoints count another log than the one we are connected to."""
 
 
+class TablesChanged(Exception):
+    """The code has other tables than the database."""
+
+
 class Worker:
     """Keeps a projection up to date; several workers, anywhere, divide the lanes."""
 
     def __init__(
-        self, projection: Projection, *, postgres_url: str, client: Client
+        self,
+        projection: Projection,
+        *,
+        postgres_url: str,
+        client: Client,
+        until: Until | None = None,
     ) -> None:
+        """With `until`, apply nothing after each lane's end, and announce nothing."""
         self._projection = projection
+        self._until = until
         self._url = postgres_url
         self._client = client
         self._log = Log(client)
@@ -82,7 +95,10 @@ class Worker:
         self._blocked: set[Key] = set()
 
     async def run(self) -> None:
-        """Work until cancelled; outages of the log and the database are waited out."""
+        """Work until cancelled; outages of the log and the database are waited out.
+
+        With `until`, return when every lane that is there to hold has got there.
+        """
         wait = BACKOFF_S
         while True:
             began = perf_counter()
@@ -92,9 +108,11 @@ class Worker:
                 self._say("projection.restarted", reason=str(reason))
             except (*AWAY, Unavailable, NatsError, TimeoutError) as reason:
                 self._say("projection.waited", reason=repr(reason), wait_s=wait)
-            except LogChanged as reason:
+            except (LogChanged, TablesChanged) as reason:
                 log.error("projection.refused", reason=str(reason))  # noqa: TRY400  # the sentence says all
                 wait = BACKOFF_MAX_S
+            else:
+                return
             if perf_counter() - began > BACKOFF_MAX_S:
                 wait = BACKOFF_S
             await asyncio.sleep(wait)
@@ -110,12 +128,20 @@ class Worker:
             await db.execute("SET synchronous_commit TO off")
             await prepare(db, self._projection, stream=await self._log.identity())
             try:
-                while True:
-                    await self._take_lanes(db)
+                await self._take_lanes(db)
+                while not self._is_done():
                     await self._follow(db)
+                    await self._take_lanes(db)
             finally:
                 if not db.closed and not db.broken:
                     await lease.sign_out(db, me=self._me)
+
+    def _is_done(self) -> bool:
+        if self._until is None or not self._held:
+            return False
+        return all(
+            position.seq >= self._until[lane] for lane, position in self._held.items()
+        )
 
     async def _take_lanes(self, db: Connection) -> None:
         self._held = await lease.renew(db, me=self._me)
@@ -137,9 +163,11 @@ class Worker:
             renewal = loop.time() + lease.RENEW_S
             while True:
                 wait = max(0.0, renewal - loop.time())
-                batch = await pump.batch(limit=BATCH_EVENTS, wait=wait)
+                batch = self._cut(await pump.batch(limit=BATCH_EVENTS, wait=wait))
                 if batch:
                     await self._apply(db, batch)
+                if self._is_done():
+                    return
                 if loop.time() >= renewal:
                     if not batch:
                         await self._catch_up_idle_lanes(db, pump)
@@ -152,13 +180,23 @@ class Worker:
         self._blocked = await deadletters.blocked(db)
         return held != self._held
 
+    def _cut(self, batch: Sequence[Pumped]) -> Sequence[Pumped]:
+        """Leave out what lies beyond the ends, but keep the last for its place."""
+        until = self._until
+        if until is None or not batch:
+            return batch
+        inside = [pumped for pumped in batch if pumped.seq <= until[pumped.partition]]
+        return inside or batch[-1:]
+
     async def _catch_up_idle_lanes(self, db: Connection, pump: Pump) -> None:
         """Move checkpoints over events of other workers' lanes, so that lag is true."""
         head = await self._log.head()
         behind = any(position.seq < head for position in self._held.values())
         if behind and await pump.is_drained():
             async with db.transaction():
-                self._held = await lease.advance(db, self._held, seq=head)
+                self._held = await lease.advance(
+                    db, self._held, seq=head, until=self._until
+                )
 
     async def _apply(self, db: Connection, batch: Sequence[Pumped]) -> None:
         began = perf_counter()
@@ -173,7 +211,8 @@ class Worker:
         except Exception:  # noqa: BLE001  # any other failure is the fold's own: find its event
             held = await self._isolate(db, events, letters, last)
         self._held = held
-        await self._announce(events, last)
+        if self._until is None:
+            await self._announce(events, last)
         took = round((perf_counter() - began) * 1000, 1)
         log.debug(
             "projection.applied",
@@ -191,6 +230,8 @@ class Worker:
         letters: list[Parked] = []
         for pumped in batch:
             if pumped.seq <= self._held[pumped.partition].seq:
+                continue
+            if self._until and pumped.seq > self._until[pumped.partition]:
                 continue
             try:
                 event = record(
@@ -212,7 +253,7 @@ class Worker:
         self, db: Connection, events: Batch, letters: Sequence[Parked], last: int
     ) -> Held:
         async with db.transaction():
-            held = await lease.advance(db, self._held, seq=last)
+            held = await lease.advance(db, self._held, seq=last, until=self._until)
             await self._park(db, letters)
             if events:
                 await self._projection.apply(db, events)
@@ -235,7 +276,7 @@ class Worker:
         for event in events:
             sessions.setdefault(key_of(event), []).append(event)
         async with db.transaction():
-            held = await lease.advance(db, self._held, seq=last)
+            held = await lease.advance(db, self._held, seq=last, until=self._until)
             failed = await self._bisect(db, list(sessions.values()))
             await self._park(db, [*letters, *failed])
         for letter in failed:
@@ -292,26 +333,64 @@ class Worker:
 
 
 async def prepare(db: Connection, projection: Projection, *, stream: str) -> None:
-    """Create the projection's schema and tables if absent; refuse another log's."""
-    async with db.transaction():
-        await db.execute(
-            "SELECT pg_advisory_xact_lock(hashtext(%s))", (projection.schema,)
-        )
-        schema = sql.Identifier(projection.schema)
-        await db.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
-        for tables in (lease.TABLES, deadletters.TABLES, projection.tables):
-            await db.execute(tables.encode())
-        await lease.create_lanes(db, stream=stream)
-        other = await (
+    """Create the projection's schema and tables if absent; refuse another's.
+
+    Raises LogChanged if its checkpoints count another log, TablesChanged if the code
+    has other tables than the schema. A schema that is as it should be is left alone:
+    even a statement that changes nothing would take locks that readers feel.
+    """
+    made = _fingerprint(projection)
+    if await _comment(db, projection.schema) != made:
+        async with db.transaction():
             await db.execute(
-                "SELECT stream FROM checkpoint WHERE stream <> %s", (stream,)
+                "SELECT pg_advisory_xact_lock(hashtext(%s))", (projection.schema,)
             )
-        ).fetchone()
+            await _create(db, projection, made, stream)
+    other = await (
+        await db.execute("SELECT stream FROM checkpoint WHERE stream <> %s", (stream,))
+    ).fetchone()
     if other:
         raise LogChanged(
             f"{projection.name} was built from the log created {other[0]}, this one "
             f"was created {stream}: restore that log or drop schema {projection.schema}"
         )
+
+
+async def _create(
+    db: Connection, projection: Projection, made: str, stream: str
+) -> None:
+    found = await _comment(db, projection.schema)
+    if found.split()[:1] not in ([], made.split()[:1]):
+        raise TablesChanged(
+            f"the tables of {projection.name} are from another version of the code:"
+            f" run `opensync replay {projection.name}`"
+        )
+    schema = sql.Identifier(projection.schema)
+    await db.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
+    for statements in (
+        lease.TABLES,
+        deadletters.TABLES,
+        projection.tables,
+        projection.indexes,
+    ):
+        await db.execute(statements.encode())
+    await lease.create_lanes(db, stream=stream)
+    await db.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(schema, made))
+
+
+async def _comment(db: Connection, schema: str) -> str:
+    found = await db.execute(
+        "SELECT obj_description(to_regnamespace(%s), 'pg_namespace')", (schema,)
+    )
+    row = await found.fetchone()
+    return str(row[0] or "") if row else ""
+
+
+def _fingerprint(projection: Projection) -> str:
+    """Tell the tables and the indexes of a projection from any others."""
+    engine = lease.TABLES + deadletters.TABLES
+    pieces = (engine + projection.tables, projection.indexes)
+    return " ".join(sha256(piece.encode()).hexdigest()[:16] for piece in pieces)
 
 
 def _seq(event: Recorded[Event]) -> int:

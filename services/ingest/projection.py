@@ -13,6 +13,7 @@ from services.ingest.message import Body, Message, json_text, message_key, part_
 from services.ingest.session import Session
 from services.ingest.tables import (
     DDL,
+    INDEXES,
     MESSAGE,
     MESSAGE_BODY,
     PART,
@@ -223,6 +224,7 @@ PROJECTION = Projection(
     name="ingest-sessions",
     schema="ingest",
     tables=DDL,
+    indexes=INDEXES,
     handles=(
         SessionSynced,
         MessageSynced,

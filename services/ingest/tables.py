@@ -34,12 +34,6 @@ CREATE TABLE IF NOT EXISTS session (
   shown_created bigint NOT NULL,
   PRIMARY KEY (user_id, id)
 ) WITH (fillfactor = 80);
-CREATE INDEX IF NOT EXISTS session_updated ON session (user_id, last_event_at, id);
-CREATE INDEX IF NOT EXISTS session_created ON session (user_id, shown_created, id);
-CREATE INDEX IF NOT EXISTS session_tokens ON session (user_id, shown_tokens, id);
-CREATE INDEX IF NOT EXISTS session_cost ON session (user_id, shown_cost, id);
-CREATE INDEX IF NOT EXISTS session_duration ON session (user_id, shown_duration, id);
-CREATE UNIQUE INDEX IF NOT EXISTS session_slug ON session (slug) WHERE slug IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS message (
   user_id uuid NOT NULL,
@@ -87,8 +81,6 @@ CREATE TABLE IF NOT EXISTS part (
   content jsonb NOT NULL,
   PRIMARY KEY (user_id, session_id, message_id, index)
 );
-CREATE INDEX IF NOT EXISTS part_call
-  ON part (user_id, session_id, call_id) WHERE call_id IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS tombstone (
   user_id uuid NOT NULL,
@@ -96,6 +88,17 @@ CREATE TABLE IF NOT EXISTS tombstone (
   seq bigint NOT NULL,
   PRIMARY KEY (user_id, session_id)
 );
+"""
+
+INDEXES = """
+CREATE INDEX IF NOT EXISTS session_updated ON session (user_id, last_event_at, id);
+CREATE INDEX IF NOT EXISTS session_created ON session (user_id, shown_created, id);
+CREATE INDEX IF NOT EXISTS session_tokens ON session (user_id, shown_tokens, id);
+CREATE INDEX IF NOT EXISTS session_cost ON session (user_id, shown_cost, id);
+CREATE INDEX IF NOT EXISTS session_duration ON session (user_id, shown_duration, id);
+CREATE UNIQUE INDEX IF NOT EXISTS session_slug ON session (slug) WHERE slug IS NOT NULL;
+CREATE INDEX IF NOT EXISTS part_call
+  ON part (user_id, session_id, call_id) WHERE call_id IS NOT NULL;
 """
 
 SESSION = Table(
