@@ -29,6 +29,7 @@ CHUNK = 2**20
 ASK_TIMEOUT_S = 8.0
 AWAY_S = 2.0
 """How long a question waits for a service that is just being restarted."""
+SILENCE_S = 4.0
 CONCURRENT = 16
 
 R = TypeVar("R", bound=Request)
@@ -148,7 +149,12 @@ class Bus:
         give_up = loop.time() + AWAY_S
         while True:
             try:
-                return await self._once(request, request.subject(service))
+                async with asyncio.timeout(
+                    None if request.kind == "cmd" else SILENCE_S
+                ):
+                    return await self._once(request, request.subject(service))
+            except TimeoutError:
+                continue  # a question may be asked again: whoever had it may have died
             except _Away as away:
                 if loop.time() > give_up:
                     raise unavailable(f"The {service} service") from away

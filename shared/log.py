@@ -33,7 +33,9 @@ BATCH_BYTES = 16 * 2**20
 SMALL_BATCH = 4
 """Up to here single appends are faster than an atomic batch with its fixed 3 ms."""
 
-ATTEMPT_S = 2.5
+ATTEMPT_S = 1.0
+"""Then the server may have died with our message: the id makes asking again harmless."""
+READ_S = 2.5
 DEADLINE_S = 8.0
 IN_FLIGHT = 4096
 BATCHES_IN_FLIGHT = 16
@@ -128,7 +130,7 @@ class Log:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._js = client.jetstream(timeout=ATTEMPT_S)
+        self._js = client.jetstream(timeout=READ_S)
         self._single = asyncio.Semaphore(IN_FLIGHT)
         self._batches = asyncio.Semaphore(BATCHES_IN_FLIGHT)
 
@@ -307,7 +309,7 @@ class Log:
                 _DIRECT_GET, msgspec.json.encode(request), reply=inbox
             )
             while True:
-                message = await subscription.next_msg(timeout=ATTEMPT_S)
+                message = await subscription.next_msg(timeout=READ_S)
                 stored = _stored(message)
                 if stored is None:
                     return

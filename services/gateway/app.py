@@ -14,6 +14,7 @@ from services.gateway.live import Hub
 from services.gateway.projection import KEYS
 from services.gateway.queries import Directory
 from services.gateway.ratelimit import RateLimit
+from services.gateway.recent import Recent
 from services.gateway.server import serve
 from services.gateway.tickets import Tickets
 from services.gateway.usage import Usage
@@ -46,6 +47,7 @@ def build_gateway(settings: Settings, *, client: Client, pool: Pool) -> Gateway:
         accounts=Accounts(log=log, keyring=keyring),
         directory=Directory(pool=pool),
         limit=RateLimit(settings.rate_limit, clock=monotonic),
+        recent=Recent(clock=monotonic),
         usage=Usage(log),
         live=Hub(),
         tickets=Tickets(clock=monotonic),

@@ -86,11 +86,14 @@ def _message(index: int, raw: dict[str, Any], user: UUID) -> Item:
 
 async def append_items(
     log: Log, items: Sequence[Item], entry: Callable[[Item], Entry]
-) -> tuple[list[Item], list[Failed], int]:
-    """Store items in order; return those stored, those too large, and the last place."""
+) -> tuple[list[Item], list[Failed], dict[UUID, int]]:
+    """Store items in order.
+
+    Return those stored, those too large, and where each session's last one lies.
+    """
     saved: list[Item] = []
     failed: list[Failed] = []
-    seq = 0
+    places: dict[UUID, int] = {}
     for start in range(0, len(items), BATCH_EVENTS):
         run = items[start : start + BATCH_EVENTS]
         entries = [entry(item) for item in run]
@@ -103,8 +106,9 @@ async def append_items(
             fitting = [one for at, one in enumerate(entries) if at not in over]
             appended = await log.append_batch(fitting)
         saved += run
-        seq = appended[-1].seq if appended else seq
-    return saved, failed, seq
+        for item, one in zip(run, appended, strict=True):
+            places[item.session] = one.seq
+    return saved, failed, places
 
 
 def _too_large(items: Sequence[Item], entries: Sequence[Entry]) -> dict[int, Failed]:

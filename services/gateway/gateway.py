@@ -14,6 +14,7 @@ from services.gateway.keys import PREFIX, hashed
 from services.gateway.live import Hub
 from services.gateway.queries import Directory
 from services.gateway.ratelimit import RateLimit
+from services.gateway.recent import Recent
 from services.gateway.tickets import Tickets
 from services.gateway.usage import Usage
 from shared.broker import Bus
@@ -39,6 +40,7 @@ class Gateway:
     accounts: Accounts
     directory: Directory
     limit: RateLimit
+    recent: Recent
     usage: Usage
     live: Hub
     tickets: Tickets

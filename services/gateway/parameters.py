@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar, cast
+from uuid import UUID
 
-from services.gateway.gateway import AnyRequest
+from services.gateway.gateway import AnyRequest, Gateway
 from shared import subjects
 from shared.errors import Invalid
-from shared.log import Log
 
 
 MAX_SEQ = 2**63 - 1
@@ -83,11 +83,18 @@ class Parameters:
                 f" not {value[:40]!r}."
             ) from None
 
-    async def after(self, log: Log) -> dict[int, int]:
-        """Turn `?after=<seq>`, as a write said it, into what a service waits for."""
+    async def after(self, gateway: Gateway, user: UUID | None = None) -> dict[int, int]:
+        """Say what a service must have seen before it answers.
+
+        It is what this user has just written here, and `?after=<seq>`, as a write said.
+        """
+        after = gateway.recent.after(user) if user else {}
         seq = self.whole("after", 0)
-        stored = await log.at(seq) if seq else None
-        return {subjects.partition_of(stored.subject): seq} if stored else {}
+        stored = await gateway.log.at(seq) if seq else None
+        if stored:
+            lane = subjects.partition_of(stored.subject)
+            after[lane] = max(seq, after.get(lane, 0))
+        return after
 
 
 def clean(value: str, name: str) -> str:

@@ -224,7 +224,9 @@ async def test_decisions(http: Http, answering: Answering) -> None:
     Renaming, sharing and deleting answer with their place in the log.
     """
     asked: list[Any] = []
-    decided = lambda command: asked.append(command) or Decided(id="x", seq=7, slug="s")  # noqa: E731
+    decided = lambda command: (
+        asked.append(command) or Decided(id=str(ADA), seq=7, slug="s")
+    )  # noqa: E731
     await answering(
         {RenameSession: decided, ShareSession: decided, DeleteSession: decided}
     )
@@ -232,7 +234,7 @@ async def test_decisions(http: Http, answering: Answering) -> None:
     await http.post("/api/sessions/s1/share")
     await http.delete("/api/sessions/s1")
 
-    assert renamed.json() == {"ok": True, "id": "x", "seq": 7, "slug": "s"}
+    assert renamed.json() == {"ok": True, "id": str(ADA), "seq": 7, "slug": "s"}
     assert [type(command) for command in asked] == [
         RenameSession,
         ShareSession,

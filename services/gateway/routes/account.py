@@ -89,7 +89,7 @@ async def list_keys(request: AnyRequest) -> Response[bytes]:
     """List your keys, revoked ones too, never the keys themselves; needs `admin`."""
     gateway = gateway_of(request)
     key = gateway.admit(request, "admin")
-    after = await Parameters(request).after(gateway.log)
+    after = await Parameters(request).after(gateway, key.user)
     question = ListKeys(user=key.user, after=after)
     return json_answer(encode(await gateway.directory.list_keys(question)))
 

@@ -1,5 +1,7 @@
 """What a person decides about a session: its title, who may read it, its end."""
 
+from uuid import UUID
+
 import msgspec
 from litestar import Response, delete, patch, post
 from litestar.params import FromPath
@@ -7,14 +9,18 @@ from litestar.params import FromPath
 from services.gateway.bodies import body_of, decoded
 from services.gateway.gateway import (
     AnyRequest,
+    Gateway,
     correlation_of,
     gateway_of,
     json_answer,
 )
+from services.gateway.keyring import Key
 from services.gateway.openapi import answers, described
 from services.gateway.routes.sessions import known
 from services.gateway.wire import NEW_TITLE
+from shared.events import encode
 from shared.requests import (
+    Command,
     Decided,
     DeleteSession,
     RenameSession,
@@ -55,7 +61,7 @@ async def rename_session(
         title=body.title.replace("\x00", ""),
         correlation_id=correlation_of(request),
     )
-    return json_answer(await gateway.bus.ask(command))
+    return await _decided(gateway, key, command)
 
 
 @delete(
@@ -114,7 +120,13 @@ async def _command(
     gateway = gateway_of(request)
     key = gateway.admit(request, "admin")
     command = kind(user=key.user, id=known(id_), correlation_id=correlation_of(request))
-    return json_answer(await gateway.bus.ask(command))
+    return await _decided(gateway, key, command)
+
+
+async def _decided(gateway: Gateway, key: Key, command: Command) -> Response[bytes]:
+    decided: Decided = await gateway.bus.answer(command)
+    gateway.recent.note(key.user, UUID(decided.id), decided.seq)
+    return json_answer(encode(decided))
 
 
 ROUTES = [rename_session, delete_session, share_session, unshare_session]

@@ -58,7 +58,7 @@ async def export_session(request: AnyRequest) -> Stream:
         raise Invalid("Missing session ID")
     form = FORMATS[asked.choice("format", tuple(FORMATS), "json")]()
     question = GetSession(
-        user=key.user, id=known(id_), after=await asked.after(gateway.log)
+        user=key.user, id=known(id_), after=await asked.after(gateway, key.user)
     )
     first: SessionDetail = await gateway.bus.answer(question)
     headers = {"Cache-Control": "no-store"}
@@ -116,7 +116,7 @@ async def export_sessions(request: AnyRequest) -> Stream:
         limit=SESSIONS_PAGE,
         sort="created",
         order="asc",
-        after=await asked.after(gateway.log),
+        after=await asked.after(gateway, key.user),
     )
     first: SessionPage = await gateway.bus.answer(question)
     writer, media_type = (

@@ -85,7 +85,7 @@ async def list_sessions(request: AnyRequest) -> Response[bytes]:
     asked = Parameters(request)
     question = ListSessions(
         user=key.user,
-        after=await asked.after(gateway.log),
+        after=await asked.after(gateway, key.user),
         limit=asked.whole("limit", 50, low=1, high=MAX_LIMIT),
         cursor=asked.text("cursor"),
         source=asked.text("source"),
@@ -142,7 +142,7 @@ async def _detail(request: AnyRequest, id_: str | None) -> Response[Any]:
     is_whole = asked.choice("messages", ("page", "all"), "page") == "all"
     question = GetSession(
         user=key.user,
-        after=await asked.after(gateway.log),
+        after=await asked.after(gateway, key.user),
         id=known(id_),
         limit=asked.whole("limit", 200, low=1, high=MAX_MESSAGES),
         cursor=asked.text("cursor"),
@@ -205,7 +205,7 @@ async def get_public_session(
     gateway = gateway_of(request)
     question = GetPublicSession(
         slug=known(slug),
-        after=await asked.after(gateway.log),
+        after=await asked.after(gateway),
         limit=asked.whole("limit", 200, low=1, high=MAX_MESSAGES),
         cursor=asked.text("cursor"),
     )
@@ -225,7 +225,7 @@ async def get_stats(request: AnyRequest) -> Response[bytes]:
     """Add up all your sessions; needs the scope `read`."""
     gateway = gateway_of(request)
     key = gateway.admit(request, "read")
-    after = await Parameters(request).after(gateway.log)
+    after = await Parameters(request).after(gateway, key.user)
     return json_answer(await gateway.bus.ask(GetStats(user=key.user, after=after)))
 
 

@@ -90,6 +90,7 @@ async def sync_session(request: AnyRequest) -> Response[bytes]:
     event = session_synced(decode_body(await body_of(request, limit=MAX_EVENT)))
     session = ids.session_id(key.user, event.external_id)
     appended = await gateway.log.append(_entry(request, key, session, event))
+    gateway.recent.note(key.user, session, appended.seq)
     answer = SessionSaved(session_id=str(session), seq=appended.seq, hash=appended.hash)
     return json_answer(encode(answer))
 
@@ -113,6 +114,7 @@ async def sync_message(request: AnyRequest) -> Response[bytes]:
     event = message_synced(decode_body(await body_of(request, limit=MAX_EVENT)))
     session = ids.session_id(key.user, event.session_external_id)
     appended = await gateway.log.append(_entry(request, key, session, event))
+    gateway.recent.note(key.user, session, appended.seq)
     answer = MessageSaved(
         message_id=str(ids.message_id(session, event.external_id)),
         seq=appended.seq,
@@ -159,16 +161,18 @@ async def _saved_batch(request: AnyRequest, gateway: Gateway, key: Key) -> bytes
 
     try:
         async with asyncio.timeout(DEADLINE_S):
-            saved, over, seq = await append_items(gateway.log, items, entry)
+            saved, over, places = await append_items(gateway.log, items, entry)
     except TimeoutError as error:
         raise Unavailable("The log is too slow at the moment; try again.") from error
+    for session, seq in places.items():
+        gateway.recent.note(key.user, session, seq)
     failed += over
     answer = BatchSaved(
         sessions=sum(item.kind == "session" for item in saved),
         messages=sum(item.kind == "message" for item in saved),
         errors=[failure.line() for failure in failed],
         items=failed,
-        seq=seq,
+        seq=max(places.values(), default=0),
     )
     return encode(answer)
 
