@@ -224,9 +224,11 @@ async def test_decisions(http: Http, answering: Answering) -> None:
     Renaming, sharing and deleting answer with their place in the log.
     """
     asked: list[Any] = []
-    decided = lambda command: (
-        asked.append(command) or Decided(id=str(ADA), seq=7, slug="s")
-    )  # noqa: E731
+
+    def decided(command: Any) -> Decided:
+        asked.append(command)
+        return Decided(id=str(ADA), seq=7, slug="s")
+
     await answering(
         {RenameSession: decided, ShareSession: decided, DeleteSession: decided}
     )
