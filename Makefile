@@ -12,7 +12,7 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 DOCKER := $(shell docker info >/dev/null 2>&1 && echo yes)
 
-.PHONY: help install run test unit check fmt demo bench events psql
+.PHONY: help install run test unit check fmt docs demo bench events psql
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -42,6 +42,9 @@ check: .venv/.for-development  ## format, lint, types, architecture, docs
 fmt: .venv/.for-development  ## format, and fix what can be fixed
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+docs: .venv/.for-development  ## write the event list and the AsyncAPI document anew
+	$(BIN)/python docs/generate.py
 
 demo: .venv/.for-running  ## feed a short story through the front door
 	@exec $(BIN)/python -m bench.demo

@@ -79,7 +79,7 @@ async def test_foreign(server: Server, client: Client):
 async def test_partitions(server: Server, client: Client):
     """The server stores an event in the partition we compute for it."""
     await ensure_stream(server.url)
-    js, dice = client.jetstream(), random.Random(7)  # noqa: S311 - the same ids every time
+    js, dice = client.jetstream(), random.Random(7)
     for number in range(300):
         user = UUID(int=dice.getrandbits(128))
         session = UUID(int=dice.getrandbits(128)) if number % 3 else None
