@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -59,9 +60,9 @@ async def _target(given: argparse.Namespace) -> AsyncIterator[Target]:
         return
     with TemporaryDirectory(prefix="opensync-bench-") as folder:
         data_dir = Path(folder) / "data"
-        async with own_system(data_dir) as cold:
+        async with own_system(data_dir, environ=os.environ) as cold:
             say("cold_start", cold.started_s, "s")
-        async with own_system(data_dir) as warm:
+        async with own_system(data_dir, environ=os.environ) as warm:
             say("warm_start", warm.started_s, "s", at_most=WARM_START_S)
             await asyncio.sleep(SETTLE_S)
             await measure_memory(warm, "idle")

@@ -1,11 +1,10 @@
 """A system of the bench's own, started as a user starts it."""
 
 import asyncio
-import os
 import signal
 import sys
 import sysconfig
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,11 +38,13 @@ class Target:
 
 
 @asynccontextmanager
-async def own_system(data_dir: Path) -> AsyncIterator[Target]:
+async def own_system(
+    data_dir: Path, *, environ: Mapping[str, str]
+) -> AsyncIterator[Target]:
     """Run `opensync up` on a folder until the block ends."""
     port = free_port()
     began = monotonic()
-    process = await _up(data_dir, port)
+    process = await _up(data_dir, port, environ)
     try:
         run = await _ready(process, data_dir, f"http://127.0.0.1:{port}")
         yield Target(run.url, KEY, run, monotonic() - began)
@@ -51,8 +52,10 @@ async def own_system(data_dir: Path) -> AsyncIterator[Target]:
         await _stop(process)
 
 
-async def _up(data_dir: Path, port: int) -> asyncio.subprocess.Process:
-    environ = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
+async def _up(
+    data_dir: Path, port: int, given: Mapping[str, str]
+) -> asyncio.subprocess.Process:
+    environ = {k: v for k, v in given.items() if not k.startswith(PREFIX)}
     environ |= {
         "OPENSYNC_DATA_DIR": str(data_dir),
         "OPENSYNC_PORT": str(port),

@@ -27,7 +27,9 @@ def test_no_unknown_setting() -> None:
     """
     The README's table names no setting that the code does not read.
     """
-    assert set(NAMES) == set(re.findall(r"^\| `(OPENSYNC_\w+)` \|", README, re.MULTILINE))
+    assert set(NAMES) == set(
+        re.findall(r"^\| `(OPENSYNC_\w+)` \|", README, re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize("name", sorted(EVENTS))

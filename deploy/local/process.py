@@ -17,7 +17,7 @@ from deploy.local.logs import open_log
 
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 10.0
-SETTLED_AFTER_S = 30.0
+SETTLED_AFTER_S = 3.0
 """A child that lived this long has started well; its next fall counts as the first."""
 
 log = structlog.get_logger()

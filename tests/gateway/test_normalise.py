@@ -288,7 +288,6 @@ class TestTimes:
     @pytest.mark.parametrize(
         "sent",
         [
-            0,
             -1,
             1,
             True,
@@ -308,6 +307,12 @@ class TestTimes:
     def test_nonsense_is_named(self, sent: Any):
         with pytest.raises(Unprocessable, match="createdAt"):
             message(createdAt=sent)
+
+    def test_zero_is_no_time(self):
+        """
+        A client that does not know the time sends 0, and loses no message by it.
+        """
+        assert None is message(createdAt=0).created_at
 
 
 class TestText:

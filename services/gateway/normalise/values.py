@@ -108,9 +108,14 @@ def cost(value: Any, name: str) -> float:
     return float(number)
 
 
-def moment(value: Any, name: str) -> int:
-    """Read milliseconds, seconds or ISO 8601, which without an offset is UTC."""
+def moment(value: Any, name: str) -> int | None:
+    """Read milliseconds, seconds or ISO 8601, which without an offset is UTC.
+
+    0 is what clients send for a time they do not know.
+    """
     number = _number(value)
+    if number == 0:
+        return None
     if number is None and type(value) is str:
         number = _iso(value)
     elif number is not None and number < SECONDS_BELOW:
