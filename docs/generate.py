@@ -18,6 +18,7 @@ WRITERS = {
     "SessionSynced": "gateway",
     "MessageSynced": "gateway",
     "UserRegistered": "gateway",
+    "UserErased": "gateway",
     "ApiKeyIssued": "gateway",
     "ApiKeyRevoked": "gateway",
     "ApiKeyUsed": "gateway",

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared.events import Event, Recorded
+from shared.events import Event, Recorded, SessionDeleted
 from shared.postgres import Connection
 
 
@@ -86,6 +86,19 @@ async def still_blocked(db: Connection, keys: Sequence[Key]) -> set[Key]:
         )
     ).fetchall()
     return set(rows)
+
+
+async def forget(db: Connection, events: Sequence[Recorded[Event]]) -> None:
+    """Drop what is parked of sessions and users that are being erased."""
+    for event in events:
+        session = event.session if isinstance(event.event, SessionDeleted) else None
+        key = (event.user, session, session)
+        for table in ("dead_letter", "blocked_session"):
+            statement = (
+                f"DELETE FROM {table} WHERE user_id = %s"  # noqa: S608  # one of our two
+                " AND (%s::uuid IS NULL OR session_id = %s)"
+            )
+            await db.execute(statement.encode(), key)
 
 
 async def park(db: Connection, letters: Sequence[Parked]) -> None:

@@ -15,6 +15,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A fact that the log keeps for ever."""
 
     version: ClassVar[int] = 1
+    erases: ClassVar[bool] = False
+    """Whether it ends what it is about: then nothing may hold it back."""
 
 
 class SessionSynced(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -85,12 +87,20 @@ class SessionUnshared(Event, frozen=True, kw_only=True, omit_defaults=True):
 class SessionDeleted(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A session is gone for good; later syncs of it are ignored."""
 
+    erases: ClassVar[bool] = True
+
 
 class UserRegistered(Event, frozen=True, kw_only=True, omit_defaults=True):
     """Someone may own sessions and keys."""
 
     name: str
     email: str | None = None
+
+
+class UserErased(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A user and all that was theirs is gone for good; written once to every lane."""
+
+    erases: ClassVar[bool] = True
 
 
 class ApiKeyIssued(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -127,6 +137,7 @@ EVENTS: dict[str, type[Event]] = {
         SessionUnshared,
         SessionDeleted,
         UserRegistered,
+        UserErased,
         ApiKeyIssued,
         ApiKeyRevoked,
         ApiKeyUsed,

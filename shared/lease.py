@@ -40,7 +40,8 @@ _SIGN_IN = """
 INSERT INTO worker (id, pid, started, seen_at)
 SELECT %(me)s, pid, backend_start, clock_timestamp()
 FROM pg_stat_activity WHERE pid = pg_backend_pid()
-ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
+ON CONFLICT (id) DO UPDATE
+SET pid = excluded.pid, started = excluded.started, seen_at = excluded.seen_at
 """
 _BURY = """
 DELETE FROM worker w

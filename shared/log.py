@@ -44,6 +44,7 @@ BATCHES_IN_FLIGHT = 16
 HASH = "Content-Hash"
 TRACE = "traceparent"
 _DIRECT_GET = f"$JS.API.DIRECT.GET.{subjects.STREAM}"
+_PURGE = f"$JS.API.STREAM.PURGE.{subjects.STREAM}"
 _WRONG_SEQ = {10071, 10164}
 
 
@@ -296,6 +297,15 @@ class Log:
         """Read the message at a sequence; None if there is none, or no longer."""
         found = [s async for s in self._direct({"seq": seq})]
         return found[0] if found and found[0].seq == seq else None
+
+    async def purge(self, subject: str) -> int:
+        """Remove every message that matches, for good; return how many there were."""
+        request = msgspec.json.encode({"filter": subject})
+        try:
+            reply = await self._client.request(_PURGE, request, timeout=DEADLINE_S)
+        except (TimeoutError, NatsError) as error:
+            raise unavailable("The log") from error
+        return int(_ack(reply).get("purged", 0))
 
     async def _direct(self, request: Mapping[str, Any]) -> AsyncIterator[Stored]:
         single = "batch" not in request and "multi_last" not in request

@@ -6,16 +6,19 @@ from typing import Any
 from shared import deadletters
 from shared.broker import Answerer
 from shared.errors import NotFound, Unavailable
-from shared.events import Event, Recorded, record
+from shared.events import Event, Recorded, SessionDeleted, UserErased, record
+from shared.holdings import holdings
 from shared.log import Log
 from shared.postgres import AWAY, Connection, Pool, reading
-from shared.progress import progress, ready
+from shared.progress import passed, progress, ready
 from shared.projection import Projection
 from shared.requests import (
+    AskHoldings,
     AskProgress,
     AskReady,
     DeadLetters,
     DeadLetterView,
+    Holdings,
     ListDeadLetters,
     Retried,
     RetryDeadLetter,
@@ -50,6 +53,7 @@ class Operations:
         return (
             Answerer(AskReady, self.is_ready),
             Answerer(AskProgress, self.how_far),
+            Answerer(AskHoldings, self.count_holdings),
             Answerer(ListDeadLetters, self.list_letters),
             Answerer(RetryDeadLetter, self.retry),
         )
@@ -64,6 +68,21 @@ class Operations:
 
     async def how_far(self, _: AskProgress) -> Any:
         return await progress(self._pool, self._log, projection=self._projection.name)
+
+    async def count_holdings(self, asked: AskHoldings) -> Holdings:
+        """Count, table by table, what is kept of a user or a session."""
+        end = SessionDeleted if asked.session else UserErased
+        if end in self._projection.handles:
+            await passed(self._pool, asked.after)
+        async with reading(self._pool) as db:
+            return Holdings(
+                rows=await holdings(
+                    db,
+                    self._projection.schema,
+                    user=asked.user,
+                    session=asked.session,
+                )
+            )
 
     async def list_letters(self, asked: ListDeadLetters) -> DeadLetters:
         async with reading(self._pool) as db:

@@ -50,7 +50,8 @@ def open_pool(url: str, *, schema: str, size: int = 6) -> Pool:
         timeout=4,
         reconnect_timeout=5,
         open=False,
-        check=None,
+        # a restarted server has left us dead connections: a query must not meet one
+        check=AsyncConnectionPool.check_connection,
     )
 
 

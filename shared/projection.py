@@ -243,7 +243,13 @@ class Worker:
                 continue
             if event is None or not isinstance(event.event, self._projection.handles):
                 continue
-            if self._blocked and key_of(event) in self._blocked:
+            if event.event.erases:
+                # what came before in its session is moot, and must not hold it back
+                events = [e for e in events if key_of(e) != key_of(event)]
+                letters = [e for e in letters if key_of(e) != key_of(event)]
+                self._blocked.discard(key_of(event))
+                events.append(event)
+            elif self._blocked and key_of(event) in self._blocked:
                 letters.append(parked(event))
             else:
                 events.append(event)
@@ -255,6 +261,7 @@ class Worker:
         async with db.transaction():
             held = await lease.advance(db, self._held, seq=last, until=self._until)
             await self._park(db, letters)
+            await deadletters.forget(db, [e for e in events if e.event.erases])
             if events:
                 await self._projection.apply(db, events)
         return held
@@ -279,6 +286,7 @@ class Worker:
             held = await lease.advance(db, self._held, seq=last, until=self._until)
             failed = await self._bisect(db, list(sessions.values()))
             await self._park(db, [*letters, *failed])
+            await deadletters.forget(db, [e for e in events if e.event.erases])
         for letter in failed:
             self._blocked.add(key_of(letter))
             if letter.error:

@@ -211,6 +211,29 @@ class Decided(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     slug: str | None = None
 
 
+class StoreReceipt(
+    Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True
+):
+    """What one store held of something erased, and what is left of it there."""
+
+    store: str
+    removed: int
+    remains: int
+    note: str | None = None
+
+
+class Receipt(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=False):
+    """Something is gone for good: what, when, and from which stores."""
+
+    ok: bool = True
+    what: str
+    id: str
+    seq: int
+    """The place in the log of the fact that it was erased."""
+    erased_at: int
+    stores: list[StoreReceipt]
+
+
 class ListSessions(Question, frozen=True, kw_only=True, omit_defaults=True):
     service: ClassVar[str] = "ingest"
     reply: ClassVar[Any] = SessionPage
@@ -288,6 +311,28 @@ class DeleteSession(Command, frozen=True, kw_only=True, omit_defaults=True):
     reply: ClassVar[Any] = Decided
     user: UUID
     id: str
+
+
+class Holdings(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """How many rows each table of a service has of a user, or of one session."""
+
+    rows: dict[str, int]
+
+
+class AskHoldings(Question, frozen=True, kw_only=True, omit_defaults=True):
+    """Every service answers this."""
+
+    reply: ClassVar[Any] = Holdings
+    user: UUID
+    session: UUID | None = None
+
+
+class EraseUser(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Erase a user and everything that was theirs, in every store."""
+
+    service: ClassVar[str] = "gateway"
+    reply: ClassVar[Any] = Receipt
+    user: UUID
 
 
 Scope = Literal["sync", "read", "export", "admin"]

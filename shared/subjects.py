@@ -4,7 +4,7 @@ Only hex ids and our own class names become subject tokens; a client's string ne
 """
 
 import re
-from uuid import UUID
+from uuid import UUID, uuid5
 
 
 STREAM = "EVENTS"
@@ -54,6 +54,11 @@ def stored_of(user: UUID, session: UUID | None) -> str:
     return f"ev.{partition(user, session)}.*.{user.hex}.{_token(session)}"
 
 
+def stored_event(type_: str, user: UUID, session: UUID | None, *, lane: int) -> str:
+    """Where the stream stores an event of this type."""
+    return f"ev.{lane}.{type_}.{user.hex}.{_token(session)}"
+
+
 def lane(partition_: int) -> str:
     """Match all stored events of one partition."""
     return f"ev.{partition_}.>"
@@ -69,6 +74,14 @@ def partition(user: UUID, session: UUID | None) -> int:
     for byte in f"{user.hex}{_token(session)}".encode():
         hashed = ((hashed ^ byte) * _FNV_PRIME) & _32_BITS
     return hashed % PARTITIONS
+
+
+def lane_session(user: UUID, lane: int) -> UUID:
+    """Name a session that is none, for what a user's every lane must hear."""
+    number = 0
+    while partition(user, found := uuid5(user, f"lane {lane} {number}")) != lane:
+        number += 1
+    return found
 
 
 def partition_of(subject: str) -> int:

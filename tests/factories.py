@@ -3,7 +3,9 @@
 from typing import Any
 from uuid import UUID, uuid5
 
-from shared import ids
+import msgspec
+
+from shared import ids, subjects
 from shared.events import (
     ApiKeyIssued,
     ApiKeyRevoked,
@@ -15,6 +17,7 @@ from shared.events import (
     SessionShared,
     SessionSynced,
     SessionUnshared,
+    UserErased,
     UserRegistered,
 )
 from shared.log import Entry
@@ -22,6 +25,7 @@ from shared.log import Entry
 
 ADA = ids.user_id("ada")
 BOB = ids.user_id("bob")
+CAROL = ids.user_id("carol")
 NOON = 1_770_000_000_000
 """2026-02-02, milliseconds."""
 KEY = uuid5(ADA, "key")
@@ -121,4 +125,18 @@ def the_log() -> list[Entry]:
         an_entry(a_message_synced("m9", session="s3")),
         an_entry(ApiKeyUsed(key_id=KEY), time=NOON + 5000),
         an_entry(ApiKeyRevoked(key_id=KEY), time=NOON + 6000),
+        an_entry(UserRegistered(name="carol"), user=CAROL),
+        an_entry(a_message_synced("m1", session="s9"), user=CAROL),
+        *erased(CAROL),
+        an_entry(a_message_synced("m2", session="s9"), user=CAROL),
+    ]
+
+
+def erased(user: UUID) -> list[Entry]:
+    """The end of a user, in every lane."""
+    return [
+        msgspec.structs.replace(
+            an_entry(UserErased(), user=user), session=subjects.lane_session(user, lane)
+        )
+        for lane in range(subjects.PARTITIONS)
     ]

@@ -6,10 +6,20 @@ import typer
 
 from deploy.cli.output import AsJson, as_json, line, moment, table
 from deploy.cli.running import Running, perform
-from shared.requests import Decided, ListUsers, RegisterUser, UserList
+from shared.ids import user_id
+from shared.requests import (
+    Decided,
+    EraseUser,
+    ListUsers,
+    Receipt,
+    RegisterUser,
+    UserList,
+)
 
 
-app = typer.Typer(help="Create and list users.", no_args_is_help=True)
+ERASE_S = 60.0
+
+app = typer.Typer(help="Create, list and erase users.", no_args_is_help=True)
 
 
 @app.command()
@@ -43,5 +53,31 @@ def list_(*, json: AsJson = False) -> None:
             return
         rows = [(u.name, u.id, u.email, moment(u.created_at)) for u in found.users]
         table(("NAME", "ID", "EMAIL", "CREATED"), rows)
+
+    perform(work)
+
+
+@app.command()
+def erase(
+    name: str,
+    *,
+    yes: Annotated[bool, typer.Option(help="Do not ask.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Erase a user, their keys and sessions, for good; print the receipt."""
+    if not yes:
+        typer.confirm(
+            f"Erase {name!r} and everything that is theirs, for good?", abort=True
+        )
+
+    async def work(system: Running) -> None:
+        command = EraseUser(user=user_id(name))
+        receipt: Receipt = await system.bus.answer(command, timeout=ERASE_S)
+        if json:
+            as_json(receipt)
+            return
+        line(f"user {name!r} is erased, at {receipt.seq} in the log")
+        rows = [(s.store, s.removed, s.remains, s.note) for s in receipt.stores]
+        table(("STORE", "REMOVED", "REMAINS", ""), rows)
 
     perform(work)

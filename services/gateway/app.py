@@ -7,6 +7,7 @@ from time import monotonic
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
 
+from services.gateway.erasure import Eraser
 from services.gateway.gateway import Gateway
 from services.gateway.handlers import Accounts
 from services.gateway.keyring import Keyring
@@ -25,6 +26,7 @@ from shared.operations import Operations
 from shared.postgres import Pool, open_pool
 from shared.projection import Worker
 from shared.requests import (
+    EraseUser,
     GetUser,
     IssueApiKey,
     ListKeys,
@@ -39,12 +41,13 @@ POOL = 3
 
 
 def build_gateway(settings: Settings, *, client: Client, pool: Pool) -> Gateway:
-    log, keyring = Log(client), Keyring()
+    log, bus, keyring = Log(client), Bus(client), Keyring()
     return Gateway(
         log=log,
-        bus=Bus(client),
+        bus=bus,
         keyring=keyring,
         accounts=Accounts(log=log, keyring=keyring),
+        eraser=Eraser(log=log, bus=bus, keyring=keyring),
         directory=Directory(pool=pool),
         limit=RateLimit(settings.rate_limit, clock=monotonic),
         recent=Recent(clock=monotonic),
@@ -65,6 +68,7 @@ def create_broker(url: str, gateway: Gateway) -> NatsBroker:
             Answerer(RegisterUser, accounts.register_user),
             Answerer(IssueApiKey, accounts.issue_key),
             Answerer(RevokeApiKey, accounts.revoke_key),
+            Answerer(EraseUser, gateway.eraser.erase_user),
             Answerer(ListKeys, directory.list_keys),
             Answerer(ListUsers, directory.list_users),
             Answerer(GetUser, directory.get_user),

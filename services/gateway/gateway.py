@@ -7,6 +7,7 @@ from typing import Any, cast
 from litestar import Request, Response
 from litestar.datastructures import State
 
+from services.gateway.erasure import Eraser
 from services.gateway.front import REQUEST_ID
 from services.gateway.handlers import Accounts, now_ms
 from services.gateway.keyring import Key, Keyring
@@ -38,6 +39,7 @@ class Gateway:
     bus: Bus
     keyring: Keyring
     accounts: Accounts
+    eraser: Eraser
     directory: Directory
     limit: RateLimit
     recent: Recent

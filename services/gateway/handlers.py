@@ -6,6 +6,8 @@ from secrets import token_bytes
 from time import time
 from uuid import UUID, uuid4
 
+import msgspec
+
 from services.gateway import keys
 from services.gateway.keyring import Keyring
 from services.gateway.keys import Account
@@ -90,6 +92,8 @@ class Accounts:
         for _ in range(ATTEMPTS):
             facts = await self._load(user)
             account = keys.remembered(facts)
+            if self.keyring.is_erased(user):
+                account = msgspec.structs.replace(account, is_erased=True)
             events = decide(account)
             if not events:
                 return account, 0

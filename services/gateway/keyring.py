@@ -1,5 +1,7 @@
 """Who may come in: every valid key in memory, kept current from the log.
 
+It also knows what was erased, so that a late retry does not bring it back.
+
 The ring follows the log itself, from its first event on and in order, so it cannot
 miss a revocation; after any interruption it goes on behind the last event it saw.
 """
@@ -20,6 +22,8 @@ from shared.events import (
     Event,
     NewerVersion,
     Recorded,
+    SessionDeleted,
+    UserErased,
     UserRegistered,
     record,
 )
@@ -30,7 +34,14 @@ from shared.pump import Pump, Pumped, PumpLost
 log = structlog.get_logger()
 
 FOLLOWED = tuple(
-    kind.__name__ for kind in (UserRegistered, ApiKeyIssued, ApiKeyRevoked)
+    kind.__name__
+    for kind in (
+        UserRegistered,
+        ApiKeyIssued,
+        ApiKeyRevoked,
+        SessionDeleted,
+        UserErased,
+    )
 )
 BATCH = 1000
 WAIT_S = 0.5
@@ -60,6 +71,7 @@ class Keyring:
         self._by_hash: dict[str, Key] = {}
         self._hashes: dict[UUID, str] = {}
         self._names: dict[UUID, str] = {}
+        self._erased: set[UUID] = set()
         self._seq = 0
         self._log_identity = ""
         self._moved = asyncio.Condition()
@@ -71,6 +83,10 @@ class Keyring:
     def holds(self, key: Key, now: int) -> bool:
         """Say whether a key that was good before still is."""
         return self._by_hash.get(key.hash) == key and not key.is_expired(now)
+
+    def is_erased(self, entity: UUID) -> bool:
+        """Say whether a session or user is gone for good."""
+        return entity in self._erased
 
     def name_of(self, user: UUID) -> str:
         return self._names.get(user, "")
@@ -85,6 +101,10 @@ class Keyring:
                 self._by_hash.setdefault(issued.hash, _key(fact.user, issued))
             case ApiKeyRevoked(key_id=key_id):
                 self._revoke(fact.user, key_id)
+            case SessionDeleted():
+                self._erased.add(fact.session or fact.user)
+            case UserErased():
+                self._erase(fact.user)
         self._seq = max(self._seq, fact.seq)
 
     def _revoke(self, user: UUID, key_id: UUID) -> None:
@@ -92,6 +112,12 @@ class Keyring:
         key = self._by_hash.get(hash_)
         if key and key.id == key_id and key.user == user:
             del self._by_hash[hash_]
+
+    def _erase(self, user: UUID) -> None:
+        self._erased.add(user)
+        self._names.pop(user, None)
+        for key in [key for key in self._by_hash.values() if key.user == user]:
+            del self._by_hash[key.hash]
 
     async def caught_up(self) -> None:
         """Wait until every key issued before now is known."""
@@ -126,6 +152,7 @@ class Keyring:
             self._by_hash.clear()
             self._hashes.clear()
             self._names.clear()
+            self._erased.clear()
             self._seq = 0
         self._log_identity = identity
 

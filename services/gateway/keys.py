@@ -25,6 +25,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """What the log says of one user, each fact with its sequence."""
 
     registered: Recorded[UserRegistered] | None = None
+    is_erased: bool = False
     issued: dict[UUID, Recorded[ApiKeyIssued]] = {}
     revoked: dict[UUID, int] = {}
 
@@ -67,6 +68,8 @@ def hashed(key: str) -> str:
 def register(command: RegisterUser, account: Account) -> list[UserRegistered]:
     if not command.name.strip() or len(command.name) > LONGEST_NAME:
         raise Invalid(f"A user's name must have 1 to {LONGEST_NAME} characters.")
+    if account.is_erased:
+        raise Conflict(f"{command.name!r} was erased; a new user needs another name.")
     if account.registered:
         return []
     return [UserRegistered(name=command.name, email=command.email)]

@@ -8,6 +8,7 @@ from shared.events import (
     ApiKeyUsed,
     Event,
     Recorded,
+    UserErased,
     UserRegistered,
 )
 from shared.postgres import Connection
@@ -16,7 +17,7 @@ from shared.projection import Projection
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS account (
-  id uuid PRIMARY KEY,
+  user_id uuid PRIMARY KEY,
   name text NOT NULL,
   email text,
   created_at bigint NOT NULL,
@@ -34,12 +35,16 @@ CREATE TABLE IF NOT EXISTS api_key (
   revoked_at bigint,
   seq bigint NOT NULL
 );
+CREATE TABLE IF NOT EXISTS user_tombstone (
+  user_id uuid PRIMARY KEY,
+  seq bigint NOT NULL
+);
 CREATE INDEX IF NOT EXISTS api_key_user ON api_key (user_id, created_at);
 """
 
 _REGISTERED = """
-INSERT INTO account (id, name, email, created_at, seq)
-VALUES (%s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING
+INSERT INTO account (user_id, name, email, created_at, seq)
+VALUES (%s, %s, %s, %s, %s) ON CONFLICT (user_id) DO NOTHING
 """
 _ISSUED = """
 INSERT INTO api_key (id, user_id, name, prefix, scopes, created_at, expires_at, seq)
@@ -59,11 +64,26 @@ WHERE k.id = gone.id AND k.user_id = gone.user_id
 """
 
 
+_ERASED = (
+    "DELETE FROM api_key WHERE user_id = %(user)s",
+    "DELETE FROM account WHERE user_id = %(user)s",
+    """
+    INSERT INTO user_tombstone AS t (user_id, seq) VALUES (%(user)s, %(seq)s)
+    ON CONFLICT (user_id) DO UPDATE SET seq = greatest(t.seq, excluded.seq)
+    """,
+)
+_GONE = "SELECT user_id FROM user_tombstone WHERE user_id = ANY(%s)"
+
+
 async def apply(db: Connection, batch: Sequence[Recorded[Event]]) -> None:
-    """Registrations and keys first, then what happened to the keys."""
+    """Registrations and keys first, then what happened to the keys; erasure last."""
+    ends = sorted((f.seq, f.user) for f in batch if isinstance(f.event, UserErased))
+    erased = {user: seq for seq, user in ends}
+    users = list({fact.user for fact in batch})
+    gone = {row[0] async for row in await db.execute(_GONE, (users,))} | erased.keys()
     used: dict[object, tuple[object, ...]] = {}
     revoked: dict[object, tuple[object, ...]] = {}
-    for fact in batch:
+    for fact in (fact for fact in batch if fact.user not in gone):
         match fact.event:
             case UserRegistered(name=name, email=email):
                 row = (fact.user, name, email, fact.time, fact.seq)
@@ -79,6 +99,9 @@ async def apply(db: Connection, batch: Sequence[Recorded[Event]]) -> None:
             await db.execute(
                 statement, [list(column) for column in zip(*rows.values(), strict=True)]
             )
+    for user, seq in erased.items():
+        for statement in _ERASED:
+            await db.execute(statement.encode(), {"user": user, "seq": seq})
 
 
 def _key_row(fact: Recorded[Event], issued: ApiKeyIssued) -> tuple[object, ...]:
@@ -98,7 +121,7 @@ KEYS = Projection(
     name="gateway-keys",
     schema="gateway",
     tables=TABLES,
-    handles=(UserRegistered, ApiKeyIssued, ApiKeyRevoked, ApiKeyUsed),
+    handles=(UserRegistered, ApiKeyIssued, ApiKeyRevoked, ApiKeyUsed, UserErased),
     apply=apply,
     is_rare=True,
 )

@@ -22,7 +22,7 @@ _KEYS = """
 SELECT id::text, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at
 FROM api_key WHERE user_id = %s ORDER BY created_at, seq
 """
-_USERS = "SELECT id::text, name, email, created_at FROM account"
+_USERS = "SELECT user_id::text, name, email, created_at FROM account"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Directory:
 
     async def get_user(self, question: GetUser) -> UserView:
         await passed(self.pool, question.after)
-        rows = await self._rows(f"{_USERS} WHERE id = %s", (question.user,))
+        rows = await self._rows(f"{_USERS} WHERE user_id = %s", (question.user,))
         if not rows:
             raise NotFound(f"There is no user {str(question.user)!r}.")
         return _user(rows[0])

@@ -78,6 +78,30 @@ def language_of_path(path: str) -> str | None:
     return _language(extension) if extension in _EXTENSIONS else None
 
 
+_OPENCODE_ID = re.compile(r"msg_([0-9a-f]{12})[0-9A-Za-z]{14}")
+_CLAUDE_ID = re.compile(r".+-(?:user|tool)-(\d{13})")
+_ID_PERIOD_MS = 2**36
+_COUNTER_BITS = 12
+_AHEAD_MS = 60_000
+
+
+def time_in_id(external_id: str, *, heard: int) -> int | None:
+    """Read when a message was made from an id that says so; None for any other.
+
+    OpenCode's ids begin with 48 bits of milliseconds times 4,096 and a counter
+    (opencode `packages/opencode/src/id/id.ts`), of which 36 bits of time are left;
+    the Claude Code plugin ends its own with the milliseconds.
+    """
+    if found := _OPENCODE_ID.fullmatch(external_id):
+        low = int(found[1], 16) >> _COUNTER_BITS
+        latest = heard + _AHEAD_MS
+        return latest - (latest - low) % _ID_PERIOD_MS
+    if found := _CLAUDE_ID.fullmatch(external_id):
+        made = int(found[1])
+        return made if made <= heard + _AHEAD_MS else None
+    return None
+
+
 class Part(msgspec.Struct, frozen=True):
     """One part as it is stored, with what identifies it as half of a tool call."""
 

@@ -36,6 +36,8 @@ SessionCommand = RenameSession | ShareSession | UnshareSession | DeleteSession
 
 def decide(command: Command, standing: Standing, *, slug: str) -> Event | None:
     """Say what follows from a command; None if it has been said already."""
+    if standing.is_deleted and isinstance(command, DeleteSession):
+        return None
     if standing.is_deleted or not standing.is_there:
         raise NotFound("Session not found")
     match command:

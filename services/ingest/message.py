@@ -11,6 +11,7 @@ from services.ingest.derive import (
     languages_of_parts,
     read_parts,
     text_of,
+    time_in_id,
     title_of,
 )
 from shared import ids
@@ -68,8 +69,12 @@ def message_key(event: Recorded[MessageSynced]) -> tuple[UUID, UUID, UUID]:
 
 
 def first_seen(event: Recorded[MessageSynced]) -> Message:
-    """Begin a message; its time is when we heard of it, until a client says better."""
+    """Begin a message; its time is what its id tells or when we heard of it.
+
+    Either stands until a client says better.
+    """
     user, session, message = message_key(event)
+    told = time_in_id(event.event.external_id, heard=event.time)
     return Message(
         user_id=user,
         session_id=session,
@@ -77,7 +82,7 @@ def first_seen(event: Recorded[MessageSynced]) -> Message:
         external_id=clean(event.event.external_id) or "",
         seq=event.seq,
         first_seq=event.seq,
-        created_at=event.time,
+        created_at=event.time if told is None else told,
     )
 
 

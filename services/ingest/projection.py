@@ -19,6 +19,7 @@ from services.ingest.tables import (
     PART,
     SESSION,
     TOMBSTONE,
+    USER_TOMBSTONE,
 )
 from shared.deadletters import key_of
 from shared.events import (
@@ -30,6 +31,7 @@ from shared.events import (
     SessionShared,
     SessionSynced,
     SessionUnshared,
+    UserErased,
 )
 from shared.postgres import Connection
 from shared.projection import Projection
@@ -48,6 +50,9 @@ class Truth:
     messages: dict[MessageKey, Message]
     known: set[MessageKey]
     buried: set[SessionKey]
+    gone: set[UUID]
+    """Users that are erased, whichever lane said so first."""
+    erased: dict[UUID, int] = field(default_factory=dict)
     bodies: dict[MessageKey, Body] = field(default_factory=dict)
     graves: dict[SessionKey, int] = field(default_factory=dict)
     recount: set[SessionKey] = field(default_factory=set)
@@ -76,18 +81,23 @@ async def load(db: Connection, batch: Sequence[Recorded[Event]]) -> Truth:
         for row in await MESSAGE.select(db, list(message_keys))
     ]
     buried = await TOMBSTONE.select(db, list(session_keys))
+    gone = await USER_TOMBSTONE.select(db, list({(event.user,) for event in batch}))
     return Truth(
         sessions={(row.user_id, row.id): row for row in stored},
         messages={(row.user_id, row.session_id, row.id): row for row in known},
         known={(row.user_id, row.session_id, row.id) for row in known},
         buried={(user, session) for user, session, _ in buried},
+        gone={user for user, _ in gone},
     )
 
 
 def fold(truth: Truth, event: Recorded[Event]) -> None:
     """Apply one event to the rows; what is deleted stays deleted."""
     key = key_of(event)
-    if key in truth.buried:
+    if isinstance(event.event, UserErased):
+        _erase(truth, event.user, event.seq)
+        return
+    if event.user in truth.gone or key in truth.buried:
         return
     if isinstance(event.event, SessionDeleted):
         _bury(truth, key, event.seq)
@@ -101,7 +111,7 @@ def fold(truth: Truth, event: Recorded[Event]) -> None:
     match event.event:
         case SessionSynced() as said:
             session.external_id = clean(said.external_id) or ""
-            sessions.merge(session, said)
+            sessions.merge(session, said, heard=event.time)
         case MessageSynced() as said:
             session.external_id = session.external_id or (
                 clean(said.session_external_id) or ""
@@ -110,6 +120,15 @@ def fold(truth: Truth, event: Recorded[Event]) -> None:
             _fold_message(truth, session, event)  # type: ignore[arg-type]  # matched above
         case decision:
             sessions.evolve(session, decision)
+
+
+def _erase(truth: Truth, user: UUID, seq: int) -> None:
+    """Forget all of a user; every lane says so after its own last event of theirs."""
+    for key in [key for key in truth.sessions if key[0] == user]:
+        _bury(truth, key, seq)
+    truth.graves = {key: at for key, at in truth.graves.items() if key[0] != user}
+    truth.gone.add(user)
+    truth.erased[user] = max(seq, truth.erased.get(user, 0))
 
 
 def _bury(truth: Truth, key: SessionKey, seq: int) -> None:
@@ -137,9 +156,13 @@ def _fold_message(
 
 async def save(db: Connection, truth: Truth) -> None:
     """Write what has changed, one statement per table."""
-    graves = list(truth.graves)
-    for table in (SESSION, MESSAGE, MESSAGE_BODY, PART) if graves else ():
+    graves, users = list(truth.graves), [(user,) for user in truth.erased]
+    for table in (SESSION, MESSAGE, MESSAGE_BODY, PART):
         await table.delete(db, graves)
+    for table in (SESSION, MESSAGE, MESSAGE_BODY, PART, TOMBSTONE) if users else ():
+        await table.delete(db, users)
+    for user, seq in truth.erased.items():
+        await db.execute(_ERASED, (user, seq))
     await TOMBSTONE.upsert(db, [(*key, seq) for key, seq in truth.graves.items()])
     changed = [truth.messages[key] for key in truth.bodies]
     await MESSAGE.upsert(db, [_row(row, MESSAGE.columns) for row in changed])
@@ -154,6 +177,12 @@ async def save(db: Connection, truth: Truth) -> None:
     await SESSION.upsert(
         db, [_row(row, SESSION.columns) for row in truth.sessions.values()]
     )
+
+
+_ERASED = """
+INSERT INTO user_tombstone AS t (user_id, seq) VALUES (%s, %s)
+ON CONFLICT (user_id) DO UPDATE SET seq = greatest(t.seq, excluded.seq)
+"""
 
 
 async def _save_parts(db: Connection, truth: Truth, changed: list[Message]) -> None:
@@ -232,6 +261,7 @@ PROJECTION = Projection(
         SessionShared,
         SessionUnshared,
         SessionDeleted,
+        UserErased,
     ),
     apply=apply,
 )

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from services.ingest.derive import TITLE_SHORTEST
 from services.ingest.message import Message
 from shared.events import (
     Event,
@@ -49,6 +50,9 @@ class Session(msgspec.Struct, kw_only=True):
     end_reason: str | None = None
     created_at: int | None = None
     extra: dict[str, Any] | None = None
+    duration_told_at: int | None = None
+    end_told_at: int | None = None
+    is_title_echo: bool = False
     renamed: str | None = None
     slug: str | None = None
     first_event_at: int = 0
@@ -96,8 +100,14 @@ def touch(session: Session, event: Recorded[Event]) -> None:
     session.last_event_at = max(session.last_event_at, event.time)
 
 
-def merge(session: Session, said: SessionSynced) -> None:
+def merge(session: Session, said: SessionSynced, *, heard: int) -> None:
     """Take over what the client said; what it did not say stays as it was."""
+    if said.title is not None and said.title != session.title:
+        session.is_title_echo = False
+    if said.duration_ms is not None:
+        session.duration_told_at = heard
+    if said.end_reason is not None:
+        session.end_told_at = heard
     for field in _CLIENT_FIELDS:
         value = getattr(said, field)
         if value is not None:
@@ -132,6 +142,8 @@ def count(session: Session, before: Message | None, now: Message) -> None:
     session.last_message_at = max(session.last_message_at or 0, ended_at(now))
     if now.role == "user" and now.title:
         _consider_title(session, now)
+        if session.first_text_id != now.id and echoes(session.title, now.title):
+            session.is_title_echo = True
 
 
 def must_recount(before: Message | None, now: Message) -> bool:
@@ -180,10 +192,40 @@ def _consider_title(session: Session, message: Message) -> None:
         session.first_text_id = message.id
 
 
+def echoes(title: str | None, prompt: str) -> bool:
+    """Say whether a client's title is but the beginning of a prompt.
+
+    The Claude Code plugin titles a session anew with the first prompt after every
+    resume: the session is still about what it began with.
+    """
+    said = (title or "").removesuffix("...").rstrip("…").strip()
+    return bool(said) and prompt.rstrip("…").startswith(said[:TITLE_SHORTEST])
+
+
+LATE_MS = 10_000
+"""Hooks of one turn arrive in any order, seconds apart."""
+
+
+def is_stale(told_at: int | None, session: Session) -> bool:
+    """Say whether the session went on after a client summed it up."""
+    last = session.last_message_at or 0
+    return told_at is not None and last > told_at + LATE_MS
+
+
+def duration(session: Session) -> int | None:
+    """Take the client's word, unless the session went on after it."""
+    if session.duration_ms and not is_stale(session.duration_told_at, session):
+        return session.duration_ms
+    return spanned(session)
+
+
 def show(session: Session) -> None:
     """Settle what a reader sees: the person's word, the client's, else what we derived."""
     session.shown_title = (
-        session.renamed or _said_title(session.title) or session.first_text
+        session.renamed
+        or (session.is_title_echo and session.first_text)
+        or _said_title(session.title)
+        or session.first_text
     )
     session.shown_project = session.project_name or _last_segment(session.project_path)
     session.shown_model = session.model or session.last_model
@@ -195,7 +237,7 @@ def show(session: Session) -> None:
         session.completion_tokens or session.sum_completion
     )
     session.shown_cost = session.cost or session.sum_cost
-    session.shown_duration = session.duration_ms or spanned(session) or 0
+    session.shown_duration = duration(session) or 0
     session.shown_created = session.created_at or min(
         session.first_message_at or session.first_event_at, session.first_event_at
     )

@@ -15,6 +15,7 @@ CREATE TABLE IF NOT EXISTS session (
   cache_read_tokens bigint, cache_write_tokens bigint, reasoning_tokens bigint,
   cost double precision, duration_ms bigint, message_count bigint,
   tool_call_count bigint, end_reason text, created_at bigint, extra jsonb,
+  duration_told_at bigint, end_told_at bigint, is_title_echo boolean NOT NULL,
   -- what a person decided
   renamed text, slug text,
   -- what its messages add up to
@@ -82,6 +83,11 @@ CREATE TABLE IF NOT EXISTS part (
   PRIMARY KEY (user_id, session_id, message_id, index)
 );
 
+CREATE TABLE IF NOT EXISTS user_tombstone (
+  user_id uuid PRIMARY KEY,
+  seq bigint NOT NULL
+);
+
 CREATE TABLE IF NOT EXISTS tombstone (
   user_id uuid NOT NULL,
   session_id uuid NOT NULL,
@@ -126,6 +132,9 @@ SESSION = Table(
         "end_reason": "text",
         "created_at": "bigint",
         "extra": "jsonb",
+        "duration_told_at": "bigint",
+        "end_told_at": "bigint",
+        "is_title_echo": "boolean",
         "renamed": "text",
         "slug": "text",
         "first_event_at": "bigint",
@@ -225,4 +234,10 @@ TOMBSTONE = Table(
     "tombstone",
     {"user_id": "uuid", "session_id": "uuid", "seq": "bigint"},
     key=("user_id", "session_id"),
+)
+
+USER_TOMBSTONE = Table(
+    "user_tombstone",
+    {"user_id": "uuid", "seq": "bigint"},
+    key=("user_id",),
 )

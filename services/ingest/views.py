@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from services.ingest.message import Message
-from services.ingest.session import Session, primary_language, spanned
+from services.ingest.session import Session, duration, is_stale, primary_language
 from shared.masking import masked
 from shared.requests import MessageView, PartView, PublicSession, SessionSummary
 
@@ -14,7 +14,7 @@ def summary(row: Session) -> SessionSummary:
     """Show a session; the client's word first, ours where there is none."""
     prompt = row.prompt_tokens or row.sum_prompt
     completion = row.completion_tokens or row.sum_completion
-    duration = row.duration_ms or spanned(row)
+    length = duration(row)
     return SessionSummary(
         id=str(row.id),
         external_id=row.external_id,
@@ -31,26 +31,26 @@ def summary(row: Session) -> SessionSummary:
         cache_write_tokens=row.cache_write_tokens or row.sum_cache_write or None,
         reasoning_tokens=row.reasoning_tokens or row.sum_reasoning or None,
         cost=row.shown_cost,
-        duration_ms=duration,
+        duration_ms=length,
         is_public=row.slug is not None,
         public_slug=row.slug,
         message_count=row.messages,
         tool_call_count=row.tool_calls or row.tool_call_count or 0,
         client_message_count=row.message_count,
         client_tool_call_count=row.tool_call_count,
-        end_reason=row.end_reason,
+        end_reason=None if is_stale(row.end_told_at, row) else row.end_reason,
         language=primary_language(row),
         created_at=row.shown_created,
         updated_at=row.last_event_at,
         first_message_at=row.first_message_at,
         last_message_at=row.last_message_at,
         seq=row.seq,
-        derived=derived(row, duration),
+        derived=derived(row, length),
         extra=row.extra,
     )
 
 
-def derived(row: Session, duration: int | None) -> list[str]:
+def derived(row: Session, length: int | None) -> list[str]:
     """Name the fields of a summary that no client and no person gave."""
     facts = {
         "title": row.shown_title is not None
@@ -65,7 +65,7 @@ def derived(row: Session, duration: int | None) -> list[str]:
         "cacheWriteTokens": not row.cache_write_tokens and row.sum_cache_write > 0,
         "reasoningTokens": not row.reasoning_tokens and row.sum_reasoning > 0,
         "cost": not row.cost and row.sum_cost > 0,
-        "durationMs": not row.duration_ms and duration is not None,
+        "durationMs": length is not None and length != row.duration_ms,
         "messageCount": True,
         "toolCallCount": row.tool_calls > 0,
         "language": bool(row.languages),

@@ -15,7 +15,6 @@ from shared.errors import Invalid, NotFound
 from shared.requests import (
     AskReady,
     Decided,
-    DeleteSession,
     GetPublicSession,
     GetSession,
     GetStats,
@@ -221,7 +220,7 @@ async def test_export_that_fails(http: Http, answering: Answering) -> None:
 
 async def test_decisions(http: Http, answering: Answering) -> None:
     """
-    Renaming, sharing and deleting answer with their place in the log.
+    Renaming and sharing answer with their place in the log.
     """
     asked: list[Any] = []
 
@@ -229,19 +228,12 @@ async def test_decisions(http: Http, answering: Answering) -> None:
         asked.append(command)
         return Decided(id=str(ADA), seq=7, slug="s")
 
-    await answering(
-        {RenameSession: decided, ShareSession: decided, DeleteSession: decided}
-    )
+    await answering({RenameSession: decided, ShareSession: decided})
     renamed = await http.patch("/api/sessions/s1", json={"title": "New"})
     await http.post("/api/sessions/s1/share")
-    await http.delete("/api/sessions/s1")
 
     assert renamed.json() == {"ok": True, "id": str(ADA), "seq": 7, "slug": "s"}
-    assert [type(command) for command in asked] == [
-        RenameSession,
-        ShareSession,
-        DeleteSession,
-    ]
+    assert [type(command) for command in asked] == [RenameSession, ShareSession]
     assert {(command.user, command.id) for command in asked} == {(ADA, "s1")}
     assert (await http.patch("/api/sessions/s1", json={})).status_code == 400
     assert (await http.patch("/api/sessions/s1", json={"title": 5})).status_code == 422

@@ -344,3 +344,46 @@ class TestPaging:
         )
 
         assert {"s1", "s2"} == set(listed.session_ids)
+
+
+class TestRealAgents:
+    async def test_opencode_ids_tell_the_time(self, pool: Pool, sync: Sync) -> None:
+        """
+        OpenCode's answers arrive before its questions; its ids put them in order.
+        """
+        heard = 1_795_251_743_109
+        after = await sync(
+            a_message_synced(
+                "msg_1fd57a3e5001mEP0HkOZn7kaBt", role="assistant", text_content="Two."
+            ),
+            a_message_synced("msg_1fd57a230001mEP0HkOZn7kaBt", text_content="List"),
+            time=heard,
+        )
+
+        detail = await shown(pool, after)
+
+        assert ["List", "Two."] == [m.text_content for m in detail.messages]
+        assert 0 < heard - detail.messages[0].created_at < 60_000
+        assert all("createdAt" in m.derived for m in detail.messages)
+
+    async def test_resumed_session_outlives_its_summary(
+        self, pool: Pool, sync: Sync
+    ) -> None:
+        """
+        What a client summed up before a session went on is not shown as its word.
+        """
+        await sync(
+            a_message_synced("m1", text_content="First prompt"),
+            a_session_synced(title="First prompt", duration_ms=900, end_reason="other"),
+        )
+        after = await sync(
+            a_session_synced(title="Second prompt"),
+            a_message_synced("m2", text_content="Second prompt"),
+            time=NOON + 300_000,
+        )
+
+        session = (await shown(pool, after)).session
+
+        assert (None, 300_001) == (session.end_reason, session.duration_ms)
+        assert "First prompt" == session.title
+        assert {"durationMs"} <= set(session.derived)

@@ -180,6 +180,18 @@ class TestFence:
         with pytest.raises(LeaseLost):
             await lease.advance(db, held, seq=5)
 
+    async def test_a_worker_outlives_its_connection(
+        self, db: Connection, postgres_url: str
+    ) -> None:
+        """
+        A worker that reconnects is known by its new connection, and takes its lanes back.
+        """
+        async with await connect(postgres_url, schema="tally") as first:
+            held = await lease.renew(first, me="worker")
+        again = await lease.renew(db, me="worker")
+
+        assert set(range(subjects.PARTITIONS)) == set(held) == set(again)
+
 
 class TestPoison:
     async def test_only_its_session_waits(

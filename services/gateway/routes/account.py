@@ -24,10 +24,12 @@ from shared.events import encode
 from shared.requests import (
     SCOPES,
     Decided,
+    EraseUser,
     IssueApiKey,
     IssuedKey,
     KeyList,
     ListKeys,
+    Receipt,
     RevokeApiKey,
     Scope,
 )
@@ -169,4 +171,23 @@ def _uuid(text: str) -> UUID:
         raise NotFound(f"There is no key {text[:40]!r}.") from None
 
 
-ROUTES = [me, list_keys, issue_key, revoke_key]
+@delete(
+    "/api/me",
+    operation_id="eraseMe",
+    tags=["account"],
+    status_code=200,
+    responses=answers(Receipt),
+)
+async def erase_me(request: AnyRequest) -> Response[bytes]:
+    """Erase yourself: sessions, keys and all, for good; needs the scope `admin`.
+
+    It is done in every store and in the log before this answers; the receipt says
+    from where. The key of this request is the last thing that ends.
+    """
+    gateway = gateway_of(request)
+    key = gateway.admit(request, "admin")
+    command = EraseUser(user=key.user, correlation_id=correlation_of(request))
+    return json_answer(encode(await gateway.eraser.erase_user(command)))
+
+
+ROUTES = [erase_me, me, list_keys, issue_key, revoke_key]

@@ -23,6 +23,7 @@ from shared.requests import (
     Command,
     Decided,
     DeleteSession,
+    Receipt,
     RenameSession,
     ShareSession,
     UnshareSession,
@@ -69,16 +70,24 @@ async def rename_session(
     operation_id="deleteSession",
     tags=["sessions"],
     status_code=200,
-    responses=answers(Decided),
+    responses=answers(Receipt),
 )
 async def delete_session(
     request: AnyRequest, session_id: FromPath[str]
 ) -> Response[bytes]:
     """Delete a session for good; needs the scope `admin`.
 
-    Whatever a plugin sends for it later is ignored.
+    It is gone from every store and from the log before this answers; the receipt says
+    from where. Whatever a plugin sends for it later is ignored.
     """
-    return await _command(request, DeleteSession, session_id)
+    gateway = gateway_of(request)
+    key = gateway.admit(request, "admin")
+    command = DeleteSession(
+        user=key.user, id=known(session_id), correlation_id=correlation_of(request)
+    )
+    receipt = await gateway.eraser.erase_session(command)
+    gateway.recent.note(key.user, UUID(receipt.id), receipt.seq)
+    return json_answer(encode(receipt))
 
 
 @post(
@@ -114,7 +123,7 @@ async def unshare_session(
 
 async def _command(
     request: AnyRequest,
-    kind: type[DeleteSession | ShareSession | UnshareSession],
+    kind: type[ShareSession | UnshareSession],
     id_: str,
 ) -> Response[bytes]:
     gateway = gateway_of(request)

@@ -33,6 +33,8 @@ HEAVY = 8 * MIB
 DEADLINE_S = 8.0
 QUEUE_S = 5.0
 
+IGNORED = {"ignored": "This session was deleted; nothing of it is kept."}
+
 _TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -89,6 +91,8 @@ async def sync_session(request: AnyRequest) -> Response[bytes]:
     key = gateway.admit(request, "sync")
     event = session_synced(decode_body(await body_of(request, limit=MAX_EVENT)))
     session = ids.session_id(key.user, event.external_id)
+    if gateway.keyring.is_erased(session):
+        return json_answer(encode({"ok": True, "sessionId": str(session)} | IGNORED))
     appended = await gateway.log.append(_entry(request, key, session, event))
     gateway.recent.note(key.user, session, appended.seq)
     answer = SessionSaved(session_id=str(session), seq=appended.seq, hash=appended.hash)
@@ -113,6 +117,9 @@ async def sync_message(request: AnyRequest) -> Response[bytes]:
     key = gateway.admit(request, "sync")
     event = message_synced(decode_body(await body_of(request, limit=MAX_EVENT)))
     session = ids.session_id(key.user, event.session_external_id)
+    if gateway.keyring.is_erased(session):
+        message = ids.message_id(session, event.external_id)
+        return json_answer(encode({"ok": True, "messageId": str(message)} | IGNORED))
     appended = await gateway.log.append(_entry(request, key, session, event))
     gateway.recent.note(key.user, session, appended.seq)
     answer = MessageSaved(
@@ -155,6 +162,7 @@ async def sync_batch(request: AnyRequest) -> Response[bytes]:
 async def _saved_batch(request: AnyRequest, gateway: Gateway, key: Key) -> bytes:
     body = decode_body(await body_of(request, limit=MAX_BATCH))
     items, failed = await read_batch(body, key.user)
+    items = [item for item in items if not gateway.keyring.is_erased(item.session)]
 
     def entry(item: Item) -> Entry:
         return _entry(request, key, item.session, item.event)
