@@ -12,7 +12,7 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 DOCKER := $(shell docker info >/dev/null 2>&1 && echo yes)
 
-.PHONY: help install run test unit check fmt docs demo bench events psql
+.PHONY: help install run up down logs test unit check fmt docs demo bench events psql
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -21,6 +21,17 @@ install: .venv/.for-development  ## all packages, those for development too
 
 run: .venv/.for-running  ## everything on this machine, no Docker; Ctrl-C stops it
 	@exec $(BIN)/opensync up
+
+up: .env  ## everything in containers; waits until it is healthy, and shows the first key
+	@docker compose up --build --detach --wait
+	@docker compose run --rm --no-deps owner
+	@echo "OpenSync answers on http://$$(docker compose port gateway 8000)"
+
+down:  ## stop and remove the containers; the data stays
+	@docker compose --profile search --profile tools down
+
+logs:  ## follow what the containers say
+	@docker compose logs --follow --tail 100
 
 test: .venv/.for-development  ## everything that needs no Docker, on real embedded servers
 ifeq ($(DOCKER),yes)
@@ -57,6 +68,11 @@ events: .venv/.for-running  ## tail the log, one readable line per event
 
 psql: .venv/.for-running  ## a shell in the running system's Postgres
 	@exec $(BIN)/python -m deploy.local.psql
+
+# made once and never again: volumes remember the passwords they were made with
+.env:
+	@umask 077; python3 -c "import re, secrets; print(re.sub('(?m)(?<=_PASSWORD=)$$', lambda _: secrets.token_hex(24), open('.env.example').read()), end='')" >$@.new
+	@mv $@.new $@
 
 # inexact: what make test has installed may stay
 .venv/.for-running: uv.lock pyproject.toml | $(filter .tools/%,$(UV))

@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from nats.aio.client import Client
@@ -253,3 +254,21 @@ async def test_key_list(settings: Settings, postgres_url: str, client: Client) -
     assert shown[1]["revokedAt"]
     assert key not in answer.text
     assert extra["key"] not in answer.text
+
+
+async def test_metrics(http: Http) -> None:
+    """
+    A monitor reads how many events were accepted and stored, without a key.
+    """
+    async with httpx.AsyncClient(base_url=http.base_url) as stranger:
+        before = _metrics((await stranger.get("/metrics")).text)
+        await http.post("/sync/session", json={"externalId": "s1"})
+        after = _metrics((await stranger.get("/metrics")).text)
+
+    assert before["opensync_events_stored"] < after["opensync_events_stored"]
+    assert after["opensync_events_accepted_total"] > 0
+
+
+def _metrics(text: str) -> dict[str, float]:
+    lines = [line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#"]
+    return {name: float(value) for name, value in lines}

@@ -40,11 +40,17 @@ def _about(session: SessionSummary) -> list[tuple[str, str]]:
         ("Provider", session.provider),
         ("Source", session.source),
         ("Tokens", f"{session.total_tokens:,}"),
-        ("Cost", f"${session.cost:.4f}"),
+        ("Cost", _cost(session)),
         ("Messages", f"{session.message_count:,}"),
         ("Created", created.isoformat(timespec="seconds")),
     ]
     return [(name, value) for name, value in known if value]
+
+
+def _cost(session: SessionSummary) -> str:
+    """Tokens for nothing are tokens whose price nobody told us."""
+    is_told = session.cost > 0 or session.total_tokens == 0
+    return f"${session.cost:.4f}" if is_told else "not given"
 
 
 def _cell(value: str) -> str:

@@ -1,0 +1,1 @@
+"""The system in containers: what the compose file runs beside the services."""
