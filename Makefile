@@ -12,7 +12,7 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 DOCKER := $(shell docker info >/dev/null 2>&1 && echo yes)
 
-.PHONY: help install run up down logs test unit check fmt docs demo bench events psql
+.PHONY: help install run up down logs test unit check fmt docs demo bench chaos replay events psql
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -62,6 +62,12 @@ demo: .venv/.for-running  ## feed a short story through the front door
 
 bench: .venv/.for-development  ## the numbers in the README
 	@exec $(BIN)/python -m bench
+
+chaos: .venv/.for-development  ## break everything under load, and judge what is left
+	@exec $(BIN)/python -m bench.chaos
+
+replay: .venv/.for-running  ## build a projection again: make replay p=ingest-sessions
+	@exec $(BIN)/opensync replay $(or $(p),--all)
 
 events: .venv/.for-running  ## tail the log, one readable line per event
 	@exec $(BIN)/opensync events --follow

@@ -18,6 +18,7 @@ from bench.measures import (
     measure_messages,
     measure_pace,
 )
+from bench.replay import measure_replay
 from bench.system import Target, own_system
 from shared.logging import configure_logging
 
@@ -77,6 +78,7 @@ async def _measure(target: Target, given: argparse.Namespace) -> None:
     )
     await measure_batches(target, seconds=seconds / 2)
     await measure_pace(target, seconds=seconds, connections=connections)
+    await measure_replay(target)
     await measure_memory(target, "loaded")
 
 

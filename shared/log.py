@@ -132,6 +132,8 @@ class Log:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._js = client.jetstream(timeout=READ_S)
+        self.acknowledged = 0
+        """Events that this process has written since it began."""
         self._single = asyncio.Semaphore(IN_FLIGHT)
         self._batches = asyncio.Semaphore(BATCHES_IN_FLIGHT)
 
@@ -152,6 +154,7 @@ class Log:
             raise Unavailable("Too many writes are waiting for the log; try again.")
         async with self._single:
             ack = await self._confirmed(sealed.subject, sealed.payload, headers)
+        self.acknowledged += 1
         return sealed.appended(ack["seq"])
 
     async def append_batch(self, entries: Sequence[Entry]) -> list[Appended]:
@@ -163,6 +166,7 @@ class Log:
         for run in _runs(sealed):
             async with self._batches:
                 done += await self._atomic(run)
+            self.acknowledged += len(run)
         return done
 
     async def _atomic(self, run: list[_Sealed]) -> list[Appended]:
@@ -238,13 +242,17 @@ class Log:
         """Say the sequence of the oldest event still there."""
         return int((await self._info()).state.first_seq)
 
-    async def next_from(self, seq: int) -> Stored | None:
-        """Read the first message at or after a sequence."""
+    async def next_from(self, seq: int, subject: str = "ev.>") -> Stored | None:
+        """Read the first message at or after a sequence that matches."""
         async for stored in self._direct(
-            {"seq": seq, "batch": 1, "next_by_subj": "ev.>"}
+            {"seq": seq, "batch": 1, "next_by_subj": subject}
         ):
             return stored
         return None
+
+    async def size(self) -> int:
+        """Say how many events are there."""
+        return int((await self._info()).state.messages)
 
     async def identity(self) -> str:
         """Name this log by its creation time: a new stream counts from 1 again."""

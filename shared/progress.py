@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+from shared import subjects
 from shared.log import Log
 from shared.postgres import Pool, reading
 from shared.requests import LaneView, Progress, Ready
@@ -22,7 +23,12 @@ SELECT (SELECT count(*) FROM worker),
        (SELECT count(*) FROM dead_letter),
        (SELECT count(*) FROM blocked_session)
 """
-_LANES = "SELECT partition, seq, owner FROM checkpoint ORDER BY partition"
+_LANES = """
+SELECT c.partition, c.seq, c.owner, count(d.seq),
+       count(DISTINCT (d.user_id, d.session_id)) FILTER (WHERE d.seq IS NOT NULL)
+FROM checkpoint c LEFT JOIN dead_letter d USING (partition)
+GROUP BY c.partition ORDER BY c.partition
+"""
 
 
 async def passed(pool: Pool, after: dict[int, int]) -> None:
@@ -56,14 +62,23 @@ async def progress(pool: Pool, log: Log, *, projection: str) -> Progress:
         )
         lanes = await (await db.execute(_LANES)).fetchall()
     newest = await log.newest_of_lanes()
+    ages = await asyncio.gather(
+        *(
+            _age(log, seq + 1, lane) if seq < newest.get(lane, 0) else _no_age()
+            for lane, seq, *_ in lanes
+        )
+    )
     views = [
         LaneView(
             partition=lane,
             seq=seq,
             lag=max(0, newest.get(lane, 0) - seq),
             worker=owner,
+            lag_s=age,
+            dead_letters=waiting,
+            blocked_sessions=held,
         )
-        for lane, seq, owner in lanes
+        for (lane, seq, owner, waiting, held), age in zip(lanes, ages, strict=True)
     ]
     behind = [view for view in views if view.lag]
     slowest = min(behind, key=lambda view: view.seq) if behind else None
@@ -71,7 +86,7 @@ async def progress(pool: Pool, log: Log, *, projection: str) -> Progress:
         projection=projection,
         seq=slowest.seq if slowest else max((view.seq for view in views), default=0),
         lag=max(view.lag for view in views) if views else 0,
-        lag_s=await _age(log, slowest.seq + 1) if slowest else 0.0,
+        lag_s=max(ages, default=0.0),
         workers=workers,
         dead_letters=letters,
         blocked_sessions=sessions,
@@ -79,9 +94,13 @@ async def progress(pool: Pool, log: Log, *, projection: str) -> Progress:
     )
 
 
-async def _age(log: Log, seq: int) -> float:
-    """Say how long ago the first event from a sequence on was written, in seconds."""
-    oldest = await log.next_from(seq)
+async def _no_age() -> float:
+    return 0.0
+
+
+async def _age(log: Log, seq: int, lane: int) -> float:
+    """Say how long ago a lane's first event from a sequence on was written, in seconds."""
+    oldest = await log.next_from(seq, subjects.lane(lane))
     return round(max(0.0, time.time() - oldest.written / 1000), 3) if oldest else 0.0
 
 

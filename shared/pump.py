@@ -44,6 +44,8 @@ class Pumped(msgspec.Struct, frozen=True):
     partition: int
     pending: int
     payload: bytes
+    subject: str = ""
+    headers: dict[str, str] = {}
 
 
 class Pump:
@@ -179,7 +181,12 @@ class Pump:
             raise PumpLost(f"expected delivery {self._expected}, got {number}")
         self._expected += 1
         return Pumped(
-            seq, subjects.partition_of(message.subject), pending, message.data
+            seq,
+            subjects.partition_of(message.subject),
+            pending,
+            message.data,
+            message.subject,
+            message.headers or {},
         )
 
 

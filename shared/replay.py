@@ -6,7 +6,7 @@ renames two schemas in one transaction; readers notice nothing.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +33,13 @@ WATCH_S = 0.2
 Watch = Callable[[int, int], None]
 """Called with how far the copy is and how far it must get."""
 
+Helping = Callable[[Projection, Until], AbstractAsyncContextManager[None]]
+"""Lets other processes work on a copy up to its ends; they are gone when it exits."""
+
+
+def alone(_: Projection, __: Until) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
+
 
 class Differs(Conflict):
     """The rebuilt copy is not what the live one holds."""
@@ -51,6 +58,7 @@ class Replay:
     projection: Projection
     postgres_url: str
     client: Client
+    helping: Helping = alone
 
     @property
     def schema(self) -> str:
@@ -76,14 +84,39 @@ class Replay:
                 raise
         return [self.projection.schema]
 
+    async def check(self, watch: Watch) -> list[Difference]:
+        """Rebuild, compare with the live copy, and throw away what was built."""
+        async with self._alone(resume=False) as db:
+            try:
+                await self._build(db, watch)
+                await self._compare(db)
+            except Differs as differs:
+                return differs.found
+            finally:
+                await drop(db, self.schema)
+        return []
+
+    async def discard(self) -> None:
+        """Throw away what an unfinished replay has left behind."""
+        async with self._alone(resume=True) as db:
+            await drop(db, self.schema)
+
     async def run_as_of(self, seq: int, watch: Watch) -> str:
         """Build a copy as it stood at a sequence, beside the live one; return its schema."""
         copy = replace(self.projection, schema=f"{self.projection.schema}{AS_OF}{seq}")
         async with await connect(self.postgres_url, schema=copy.schema) as db:
+            if not await _locked(db, copy.schema):
+                raise Conflict(
+                    f"{self.projection.name} as of {seq} is already being built."
+                )
             await drop(db, copy.schema)
-            await self._fill(
-                copy, dict.fromkeys(range(subjects.PARTITIONS), seq), watch
-            )
+            try:
+                await self._fill(
+                    copy, dict.fromkeys(range(subjects.PARTITIONS), seq), watch
+                )
+            except asyncio.CancelledError:
+                await drop(db, copy.schema)
+                raise
         return copy.schema
 
     @asynccontextmanager
@@ -109,7 +142,8 @@ class Replay:
             await prepare(live, self.projection, stream=stream)
         bare = replace(self.projection, schema=self.schema, indexes="")
         target = await self._live(db)
-        await self._fill(bare, target, watch)
+        async with self.helping(bare, target):
+            await self._fill(bare, target, watch)
         await prepare(db, replace(self.projection, schema=self.schema), stream=stream)
         await db.execute("ANALYZE")
         while (

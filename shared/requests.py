@@ -450,6 +450,10 @@ class LaneView(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=
     seq: int
     lag: int
     worker: str | None = None
+    lag_s: float = 0.0
+    """Age of the lane's oldest event that is not applied yet, in seconds."""
+    dead_letters: int = 0
+    blocked_sessions: int = 0
 
 
 class Progress(Answer, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -4,7 +4,19 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli import events, keys, status, up, users
+from deploy.cli import (
+    archive,
+    copies,
+    deadletters,
+    events,
+    helpers,
+    keys,
+    replay,
+    status,
+    up,
+    users,
+    verify,
+)
 
 
 app = typer.Typer(
@@ -17,6 +29,14 @@ app = typer.Typer(
 app.command("up")(up.up)
 app.command("status")(status.status)
 app.command("events")(events.events)
+app.command("replay")(replay.replay)
+app.command("replay-lanes", hidden=True)(helpers.replay_lanes)
+app.command("copies")(copies.copies)
+app.command("diff")(copies.diff)
+app.command("verify")(verify.verify)
+app.command("backup")(archive.backup)
+app.command("restore")(archive.restore)
+app.add_typer(deadletters.app, name="deadletters")
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
 

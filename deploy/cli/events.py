@@ -52,11 +52,11 @@ def events(
         wanted = _filter(user, session, type_)
         first = start or (await system.log.head() + 1 if follow else 1)
         async for stored in _read(system, wanted, first, follow=follow):
-            shown = _shown(stored)
+            told = shown(stored)
             if json:
-                as_json(shown)
+                as_json(told)
             else:
-                line(_line(shown))
+                line(_line(told))
 
     perform(work)
 
@@ -96,7 +96,7 @@ async def _read(
         await asyncio.sleep(POLL_S)
 
 
-def _shown(stored: Stored) -> dict[str, Any]:
+def shown(stored: Stored) -> dict[str, Any]:
     """Describe an event, also one that this command has never heard of."""
     try:
         envelope = decode_envelope(stored.payload)

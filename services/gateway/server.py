@@ -13,11 +13,13 @@ from services.gateway.gateway import Gateway
 from services.gateway.openapi import configuration
 from services.gateway.routes import (
     account,
+    admin,
     decisions,
     docs,
     exports,
     health,
     live,
+    metrics,
     sessions,
     sync,
 )
@@ -32,7 +34,7 @@ GRACE_S = 5.0
 
 def create_app(gateway: Gateway, *, origins: str = "*") -> Front:
     """Put the routes behind the front door."""
-    routes = (account, decisions, docs, exports, live, sessions, sync)
+    routes = (account, admin, decisions, docs, exports, live, metrics, sessions, sync)
     app = Litestar(
         [health.health, *(route for module in routes for route in module.ROUTES)],
         state=State({"gateway": gateway}),

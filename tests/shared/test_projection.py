@@ -9,8 +9,7 @@ import pytest
 from nats.aio.client import Client
 from psycopg import sql
 
-from services.gateway.projection import KEYS
-from services.ingest.projection import PROJECTION as SESSIONS
+from deploy.projections import PROJECTIONS
 from shared import ids, lease, subjects
 from shared.deadletters import key_of
 from shared.events import Event, MessageSynced, Recorded, record
@@ -22,7 +21,6 @@ from tests.conftest import working
 from tests.factories import ADA, a_message_synced, an_entry, the_log
 
 
-PROJECTIONS = (SESSIONS, KEYS)
 ENGINE = {"checkpoint", "worker", "dead_letter", "blocked_session"}
 
 TALLY = """
