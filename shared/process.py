@@ -16,8 +16,9 @@ from shared.log import Log
 from shared.logging import configure_logging
 from shared.operations import Operations
 from shared.postgres import Pool, open_pool
-from shared.projection import Projection, Worker
+from shared.projection import Projection
 from shared.settings import Settings, read_settings
+from shared.worker import Worker
 
 
 log = structlog.get_logger()

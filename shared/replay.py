@@ -20,7 +20,9 @@ from shared.errors import Conflict, Invalid, NotFound
 from shared.lease import Until
 from shared.log import Log
 from shared.postgres import Connection, connect
-from shared.projection import Projection, Worker, prepare
+from shared.projection import Projection
+from shared.schema import prepare
+from shared.worker import Worker
 
 
 SUFFIX = "__replay"

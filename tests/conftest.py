@@ -17,7 +17,9 @@ from deploy.nats.stream import ensure_stream
 from shared.connection import connect_nats, drain
 from shared.log import Log
 from shared.postgres import connect
-from shared.projection import Projection, Worker, prepare
+from shared.projection import Projection
+from shared.schema import prepare
+from shared.worker import Worker
 
 
 DEADLINE_S = 20.0

@@ -14,8 +14,9 @@ from deploy.local.leash import leash
 from deploy.projections import projection_called
 from shared.connection import connect_nats, drain
 from shared.lease import Until
-from shared.projection import Projection, Worker
+from shared.projection import Projection
 from shared.replay import Helping
+from shared.worker import Worker
 
 
 PATIENCE_S = 10.0

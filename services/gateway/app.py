@@ -24,7 +24,6 @@ from shared.connection import connect_nats, drain
 from shared.log import Log
 from shared.operations import Operations
 from shared.postgres import Pool, open_pool
-from shared.projection import Worker
 from shared.requests import (
     EraseUser,
     GetUser,
@@ -35,6 +34,7 @@ from shared.requests import (
     RevokeApiKey,
 )
 from shared.settings import Settings
+from shared.worker import Worker
 
 
 POOL = 3

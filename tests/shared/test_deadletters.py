@@ -12,8 +12,9 @@ from shared.events import Event, Recorded
 from shared.log import Log
 from shared.operations import Operations
 from shared.postgres import Connection, connect, open_pool
-from shared.projection import Projection, prepare
+from shared.projection import Projection
 from shared.requests import ListDeadLetters, RetryDeadLetter
+from shared.schema import prepare
 from tests.conftest import working
 from tests.factories import ADA, a_message_synced, an_entry
 from tests.shared.test_projection import COUNTING, count, rows, until_passed

@@ -16,7 +16,8 @@ from shared.events import Event, MessageSynced, Recorded, record
 from shared.lease import LeaseLost
 from shared.log import Log, seal
 from shared.postgres import Connection, connect
-from shared.projection import Projection, prepare
+from shared.projection import Projection
+from shared.schema import LogChanged, prepare, refuse_shorter_log
 from tests.conftest import working
 from tests.factories import ADA, a_message_synced, an_entry, the_log
 
@@ -189,6 +190,17 @@ class TestFence:
         again = await lease.renew(db, me="worker")
 
         assert set(range(subjects.PARTITIONS)) == set(held) == set(again)
+
+
+class TestAnotherLog:
+    async def test_a_shorter_log_is_refused(self, db: Connection) -> None:
+        """
+        A log that ends before what was applied from it has lost its end.
+        """
+        await db.execute("UPDATE checkpoint SET seq = 7")
+
+        with pytest.raises(LogChanged, match="ends at 6"):
+            await refuse_shorter_log(db, COUNTING, head=6)
 
 
 class TestPoison:

@@ -14,7 +14,7 @@ from shared.connection import connect_nats, drain
 from shared.events import SessionDeleted
 from shared.log import Log
 from shared.postgres import connect
-from shared.projection import prepare
+from shared.schema import prepare
 from shared.verify import Check, verify
 from tests.conftest import serving, working
 from tests.factories import ADA, a_message_synced, an_entry, the_log
