@@ -37,6 +37,9 @@ ATTEMPT_S = 1.0
 """Then the server may have died with our message: the id makes asking again harmless."""
 READ_S = 2.5
 DEADLINE_S = 8.0
+RETRY_S = 0.05
+LOST = (TimeoutError, OSError, NatsError, KeyError)
+"""What a publish can end in when its connection dies; a key error is a stray reply."""
 IN_FLIGHT = 4096
 BATCHES_IN_FLIGHT = 16
 """Of the 50 the server allows for a stream, so that three gateways can share it."""
@@ -134,6 +137,8 @@ class Log:
         self._js = client.jetstream(timeout=READ_S)
         self.acknowledged = 0
         """Events that this process has written since it began."""
+        self.refusal = ""
+        """Why the log has refused the last write, if it has: a full disk, for one."""
         self._single = asyncio.Semaphore(IN_FLIGHT)
         self._batches = asyncio.Semaphore(BATCHES_IN_FLIGHT)
 
@@ -153,9 +158,10 @@ class Log:
         if self._single.locked():
             raise Unavailable("Too many writes are waiting for the log; try again.")
         async with self._single:
-            ack = await self._confirmed(sealed.subject, sealed.payload, headers)
+            seq = await self._confirmed(sealed.subject, sealed.payload, headers)
         self.acknowledged += 1
-        return sealed.appended(ack["seq"])
+        self.refusal = ""
+        return sealed.appended(seq)
 
     async def append_batch(self, entries: Sequence[Entry]) -> list[Appended]:
         """Write events in order; each run of up to 500 is atomic and costs one fsync."""
@@ -167,6 +173,7 @@ class Log:
             async with self._batches:
                 done += await self._atomic(run)
             self.acknowledged += len(run)
+            self.refusal = ""
         return done
 
     async def _atomic(self, run: list[_Sealed]) -> list[Appended]:
@@ -179,9 +186,10 @@ class Log:
             while True:
                 try:
                     return await self._attempt_batch(run)
-                except (TimeoutError, NatsError) as error:
-                    if isinstance(error, APIError):
-                        raise _refusal(error) from error
+                except APIError as error:
+                    raise self._refused(error) from error
+                except LOST:
+                    await asyncio.sleep(RETRY_S)
                     await self._connected()
         raise unavailable("The log")
 
@@ -209,24 +217,32 @@ class Log:
 
     async def _confirmed(
         self, subject: str, payload: bytes, headers: dict[str, str]
-    ) -> dict[str, Any]:
-        """Publish until acknowledged; the message id makes a second try harmless."""
+    ) -> int:
+        """Publish until acknowledged, and return the place in the log.
+
+        The message id makes a second try harmless.
+        """
         try:
             async with asyncio.timeout(DEADLINE_S):
                 while True:
                     await self._connected()
                     try:
-                        return _ack(
-                            await self._client.request(
-                                subject, payload, timeout=ATTEMPT_S, headers=headers
-                            )
+                        reply = await self._client.request(
+                            subject, payload, timeout=ATTEMPT_S, headers=headers
                         )
+                        return int(_ack(reply)["seq"])
                     except APIError as error:
-                        raise _refusal(error) from error
-                    except (TimeoutError, NatsError):
-                        await asyncio.sleep(0.05)
+                        raise self._refused(error) from error
+                    except LOST:
+                        await asyncio.sleep(RETRY_S)
         except TimeoutError as error:
             raise unavailable("The log") from error
+
+    def _refused(self, error: APIError) -> Exception:
+        if error.err_code in _WRONG_SEQ:
+            return WrongExpectedSeq("Someone else has changed this in the meantime.")
+        self.refusal = f"The log refuses writes: {error.description}."
+        return Unavailable(self.refusal)
 
     async def _connected(self) -> None:
         while not self._client.is_connected:
@@ -361,12 +377,6 @@ def _ack(message: Msg) -> dict[str, Any]:
     if "error" in ack:
         APIError.from_error(ack["error"])
     return ack
-
-
-def _refusal(error: APIError) -> Exception:
-    if error.err_code in _WRONG_SEQ:
-        return WrongExpectedSeq("Someone else has changed this in the meantime.")
-    return Unavailable(f"The log refused the write: {error.description}.")
 
 
 def _stored(message: Msg) -> Stored | None:

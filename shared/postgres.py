@@ -22,7 +22,11 @@ from shared.errors import Unavailable
 Connection = AsyncConnection[TupleRow]
 Pool = AsyncConnectionPool[Connection]
 
-AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
+AWAY = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
 """What psycopg raises when the server is away, full or shutting down."""
 
 set_json_dumps(msgspec.json.encode)

@@ -33,6 +33,7 @@ BATCH_EVENTS = 2000
 PACE_S = 0.01
 """The least time between two batches under load: a lone event waits for nothing, and a
 busy log is applied a hundred times a second instead of once per event."""
+ASLEEP_S = 8
 BACKOFF_S = 0.2
 BACKOFF_MAX_S = 5.0
 ANNOUNCED_SESSIONS = 100
@@ -91,6 +92,8 @@ class Worker:
         async with db:
             # rows and checkpoint are lost together or not at all: no need to wait
             await db.execute("SET synchronous_commit TO off")
+            # a worker put to sleep must not keep its rows locked for ever
+            await db.execute(f"SET idle_in_transaction_session_timeout = '{ASLEEP_S}s'")
             await prepare(db, self._projection, stream=await self._log.identity())
             await refuse_shorter_log(db, self._projection, head=await self._log.head())
             try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
@@ -104,6 +105,26 @@ async def test_heads_name_the_newest_of_each_lane(log: Log) -> None:
 
     assert expected == await log.heads(ADA)
     assert {} == await log.heads(BOB)
+
+
+@pytest.mark.parametrize("size", [1, 20])
+async def test_broken_pipe_is_tried_again(
+    client: Client, log: Log, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """
+    A connection that breaks under a publish costs a moment, not the event.
+    """
+    request, broken = client.request, [ConnectionResetError("peer")]
+
+    async def breaking(*given: Any, **named: Any) -> Any:
+        if broken:
+            raise broken.pop()
+        return await request(*given, **named)
+
+    monkeypatch.setattr(client, "request", breaking)
+    await log.append_batch([an_entry(a_message_synced(f"m{n}")) for n in range(size)])
+
+    assert size == await log.head()
 
 
 async def test_dead_server_is_reported_in_time(client: Client, log: Log) -> None:

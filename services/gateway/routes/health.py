@@ -57,7 +57,7 @@ async def health(request: AnyRequest) -> Response[bytes]:
 
     Really asks the log. Answers 200 also when a projection lags or is away, and
     names it under `lagging`: what is synced meanwhile is kept and appears later.
-    503 only if the log itself cannot be reached.
+    503 only if the log itself cannot be reached, or has refused the last write.
     """
     gateway = gateway_of(request)
     asking = asyncio.gather(*(_state(gateway, name) for name in SERVICES))
@@ -74,6 +74,8 @@ async def health(request: AnyRequest) -> Response[bytes]:
 
 
 async def _head(gateway: Gateway) -> int:
+    if gateway.log.refusal:
+        raise Unavailable(gateway.log.refusal)
     try:
         async with asyncio.timeout(LOG_S):
             return await gateway.log.head()
