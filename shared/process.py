@@ -24,6 +24,9 @@ from shared.worker import Worker
 log = structlog.get_logger()
 
 
+STOP_S = 8.0
+
+
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """What makes a service: its read model and who answers its requests."""
 
@@ -45,8 +48,14 @@ async def _until_told(
 ) -> None:
     work = asyncio.ensure_future(main(settings))
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        work.cancel()
+        # with the log or the database away, good manners could take for ever
+        loop.call_later(STOP_S, os._exit, 1)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, work.cancel)
+        loop.add_signal_handler(number, stop)
     try:
         await work
     except asyncio.CancelledError:

@@ -1,7 +1,8 @@
 """Every setting, read once at the start of a process and passed on as an argument."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -22,6 +23,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
 
 
+MAX_PORT = 65_535
+LEVELS = ("debug", "info", "warning", "error")
 PREFIX = "OPENSYNC_"
 NAMES = {PREFIX + name.upper(): name for name in Settings.__struct_fields__}
 
@@ -34,8 +37,21 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     """Take our variables from an environment; an empty one counts as unset."""
     given = {field: environ[name] for name, field in NAMES.items() if environ.get(name)}
     try:
-        return msgspec.convert(
+        settings = msgspec.convert(
             given, Settings, strict=False, dec_hook=lambda kind, value: kind(value)
         )
     except msgspec.ValidationError as error:
         raise BadSetting(f"a setting in the environment is wrong: {error}") from error
+    for field, (is_good, wanted) in _SENSE.items():
+        value = getattr(settings, field)
+        if not is_good(value):
+            raise BadSetting(f"{PREFIX}{field.upper()} must be {wanted}, not {value!r}")
+    return settings
+
+
+_SENSE: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "port": (lambda port: 1 <= port <= MAX_PORT, f"a port from 1 to {MAX_PORT}"),
+    "rate_limit": (lambda rate: rate >= 1, "at least 1"),
+    "ingest_workers": (lambda workers: workers >= 1, "at least 1"),
+    "log_level": (lambda level: level.lower() in LEVELS, f"one of {', '.join(LEVELS)}"),
+}

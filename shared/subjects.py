@@ -14,8 +14,6 @@ lives in one lane, and projections divide the lanes among their workers."""
 
 PUBLISHED = "ev.*.*.*"
 """What the gateway and the services publish: `ev.<type>.<user>.<session>`."""
-STORED = "ev.*.*.*.*"
-"""What the stream stores: `ev.<partition>.<type>.<user>.<session>`."""
 TRANSFORM = (
     f"ev.{{{{partition({PARTITIONS},2,3)}}}}"
     ".{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}"

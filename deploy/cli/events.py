@@ -49,7 +49,7 @@ def events(
     """Show the events of the log; with --follow and no --from, only new ones."""
 
     async def work(system: Running) -> None:
-        wanted = _filter(user, session, type_)
+        wanted = await _filter(system, user, session, type_)
         first = start or (await system.log.head() + 1 if follow else 1)
         async for stored in _read(system, wanted, first, follow=follow):
             told = shown(stored)
@@ -61,24 +61,30 @@ def events(
     perform(work)
 
 
-def _filter(user: str | None, session: str | None, type_: str | None) -> str:
+async def _filter(
+    system: Running, user: str | None, session: str | None, type_: str | None
+) -> str:
     owner = user_called(user) if user else None
     if type_ and not type_.isidentifier():
         raise Invalid(f"{type_!r} cannot be the type of an event.")
-    return subjects.stored(
-        type_ or "*", owner, _session(owner, session) if session else None
-    )
+    wanted = await _session(system, owner, session) if session else None
+    return subjects.stored(type_ or "*", owner, wanted)
 
 
-def _session(owner: UUID | None, session: str) -> UUID:
-    try:
-        return UUID(session)
-    except ValueError:
-        if owner is None:
+async def _session(system: Running, owner: UUID | None, session: str) -> UUID:
+    """Find whose id it is, ours or the client's: some clients' ids are UUIDs too."""
+    if owner is None:
+        try:
+            return UUID(session)
+        except ValueError:
             raise Invalid(
                 "Add --user: only together do they name the client's session."
             ) from None
-        return ids.session_id(owner, session)
+    candidates = ids.session_candidates(owner, session)
+    for candidate in candidates:
+        if await system.log.newest(subjects.stored_of(owner, candidate)):
+            return candidate
+    return candidates[-1]
 
 
 async def _read(

@@ -25,7 +25,7 @@ STREAMS_PER_USER = 50
 HEARTBEAT_S = 15.0
 WATCH_S = 0.25
 HEARTBEAT = b": still here\n\n"
-GREETING = b"retry: 1000\n\n"
+RETRY_MS = 1000
 END = b""
 
 
@@ -123,7 +123,7 @@ class Hub:
             listener.put(text, self._refresh())
         self._listeners[user].add(listener)
         try:
-            yield GREETING
+            yield self._greeting()
             while is_welcome() and (text := await listener.next()) and is_welcome():
                 yield text
         finally:
@@ -139,6 +139,10 @@ class Hub:
         if hub != self._id or not number.isdecimal() or int(number) < oldest - 1:
             return [self._refresh()]
         return [n.text for n in self._ring if n.user == user and n.number > int(number)]
+
+    def _greeting(self) -> bytes:
+        """Say where the stream begins, so that a reconnect misses nothing."""
+        return f"retry: {RETRY_MS}\nid: {self._id}-{self._count}\n\n".encode()
 
     def _refresh(self) -> bytes:
         return self._event("refresh", b"{}")

@@ -1,10 +1,11 @@
 """The questions the gateway itself answers: users and keys."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.errors import NotFound
+from shared.errors import NotFound, Unavailable
 from shared.postgres import Pool, reading
 from shared.progress import passed
 from shared.requests import (
@@ -17,6 +18,8 @@ from shared.requests import (
     UserView,
 )
 
+
+PATIENCE_S = 5.0
 
 _KEYS = """
 SELECT id::text, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at
@@ -66,8 +69,11 @@ class Directory:
     async def _rows(
         self, statement: str, values: Sequence[Any] = ()
     ) -> list[tuple[Any, ...]]:
-        async with reading(self.pool) as db:
-            return await (await db.execute(statement.encode(), values)).fetchall()
+        try:
+            async with asyncio.timeout(PATIENCE_S), reading(self.pool) as db:
+                return await (await db.execute(statement.encode(), values)).fetchall()
+        except TimeoutError as error:
+            raise Unavailable("The database is away; try again shortly.") from error
 
 
 def _user(row: tuple[Any, ...]) -> UserView:

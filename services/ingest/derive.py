@@ -11,7 +11,8 @@ TITLE_LENGTH = 80
 TITLE_SHORTEST = 40
 _HEAD = 4000
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*([A-Za-z][\w+#.-]*)", re.MULTILINE)
-_INJECTED = re.compile(r"<([a-z][\w-]*)>.*?</\1>", re.DOTALL)
+_INJECTED = re.compile(r"<([a-z]+[-_][\w-]*)>.*?</\1>", re.DOTALL)
+"""Agents' own tags have compound names: system-reminder, command_name; HTML's do not."""
 _ALIASES = {
     "py": "python", "python3": "python", "js": "javascript", "mjs": "javascript",
     "cjs": "javascript", "jsx": "javascript", "node": "javascript",

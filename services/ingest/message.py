@@ -43,9 +43,15 @@ class Message(msgspec.Struct, kw_only=True):
     created_at: int
     is_time_given: bool = False
     tool_calls: int = 0
-    title: str | None = None
+    text_title: str | None = None
+    part_title: str | None = None
     text_languages: list[str] = []
     part_languages: list[str] = []
+
+    @property
+    def title(self) -> str | None:
+        """What the message begins with, in its text or else in its parts."""
+        return self.text_title or self.part_title
 
 
 class Body(msgspec.Struct, kw_only=True):
@@ -100,7 +106,7 @@ def merge(message: Message, body: Body, event: Recorded[MessageSynced]) -> None:
     if said.text_content is not None:
         body.text_content = clean(said.text_content)
         message.text_languages = languages_in(said.text_content)
-        message.title = clean(title_of(said.text_content))
+        message.text_title = clean(title_of(said.text_content))
     if said.parts is not None:
         _merge_parts(message, body, said)
     if said.extra is not None:
@@ -112,9 +118,8 @@ def _merge_parts(message: Message, body: Body, said: MessageSynced) -> None:
     body.parts = parts
     message.tool_calls = sum(part.is_call for part in parts)
     message.part_languages = languages_of_parts(parts)
-    if message.title is None:
-        spoken = " ".join(text_of(part) for part in parts if part.type == "text")
-        message.title = clean(title_of(spoken))
+    spoken = " ".join(text_of(part) for part in parts if part.type == "text")
+    message.part_title = clean(title_of(spoken))
 
 
 def part_rows(message: Message, parts: list[Part]) -> list[tuple[Any, ...]]:

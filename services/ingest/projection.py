@@ -203,9 +203,10 @@ SELECT t.user_id, t.session_id, min(m.created_at),
 FROM unnest(%b::uuid[], %b::uuid[]) AS t (user_id, session_id)
 JOIN message m USING (user_id, session_id)
 LEFT JOIN LATERAL (
-  SELECT title, created_at, first_seq, id FROM message u
+  SELECT coalesce(text_title, part_title) AS title, created_at, first_seq, id
+  FROM message u
   WHERE u.user_id = t.user_id AND u.session_id = t.session_id
-    AND u.role = 'user' AND u.title IS NOT NULL
+    AND u.role = 'user' AND coalesce(text_title, part_title) IS NOT NULL
   ORDER BY u.created_at, u.first_seq LIMIT 1
 ) f ON true
 GROUP BY t.user_id, t.session_id, f.title, f.created_at, f.first_seq, f.id

@@ -66,7 +66,9 @@ async def list_sessions(pool: Pool, asked: ListSessions) -> SessionPage:
             conditions.append(sql.SQL(condition))
             values[name] = getattr(asked, name)
     if asked.cursor:
-        values["at"], values["id"] = _open_cursor(asked.cursor, tuple[float, UUID])
+        values["at"], values["id"] = _open_cursor(
+            asked.cursor, tuple[int | float, UUID]
+        )
         conditions.append(
             sql.SQL("({}, id) {} (%(at)s, %(id)s)").format(column, sql.SQL(beyond))
         )

@@ -69,6 +69,8 @@ class Session(msgspec.Struct, kw_only=True):
     last_message_at: int | None = None
     last_model: str | None = None
     last_provider: str | None = None
+    last_model_at: int | None = None
+    last_model_seq: int | None = None
     first_text: str | None = None
     first_text_at: int | None = None
     first_text_seq: int | None = None
@@ -93,6 +95,16 @@ _CLIENT_FIELDS = (
 )  # fmt: skip
 
 
+STAND_INS = {"", "untitled", "untitled session", "new session", "unknown"}
+"""What plugins send for a title or model they do not know."""
+
+
+def _is_stand_in(field: str, value: object) -> bool:
+    if field not in {"title", "model"}:
+        return False
+    return isinstance(value, str) and value.strip().lower() in STAND_INS
+
+
 def touch(session: Session, event: Recorded[Event]) -> None:
     """Note that something was heard of the session."""
     session.seq = event.seq
@@ -110,7 +122,7 @@ def merge(session: Session, said: SessionSynced, *, heard: int) -> None:
         session.end_told_at = heard
     for field in _CLIENT_FIELDS:
         value = getattr(said, field)
-        if value is not None:
+        if value is not None and not _is_stand_in(field, value):
             setattr(session, field, clean(value) if isinstance(value, str) else value)
     if said.extra is not None:
         session.extra = {**(session.extra or {}), **said.extra}
@@ -133,8 +145,7 @@ def count(session: Session, before: Message | None, now: Message) -> None:
         _add(session, before, -1)
     _add(session, now, +1)
     if now.model and now.role != "user":
-        session.last_model = now.model
-        session.last_provider = now.provider or infer_provider(now.model)
+        _consider_model(session, now)
     first = session.first_message_at
     session.first_message_at = (
         now.created_at if first is None else min(first, now.created_at)
@@ -178,6 +189,15 @@ def _add(session: Session, message: Message, sign: int) -> None:
         for language in named:
             counts[language] += sign
         session.languages = {name: n for name, n in sorted(counts.items()) if n > 0}
+
+
+def _consider_model(session: Session, message: Message) -> None:
+    """Take the model of the last message in the conversation, not the last one heard."""
+    place = (message.created_at, message.first_seq)
+    if place >= (session.last_model_at or 0, session.last_model_seq or 0):
+        session.last_model = message.model
+        session.last_provider = message.provider or infer_provider(message.model or "")
+        session.last_model_at, session.last_model_seq = place
 
 
 def _consider_title(session: Session, message: Message) -> None:
@@ -224,7 +244,7 @@ def show(session: Session) -> None:
     session.shown_title = (
         session.renamed
         or (session.is_title_echo and session.first_text)
-        or _said_title(session.title)
+        or session.title
         or session.first_text
     )
     session.shown_project = session.project_name or _last_segment(session.project_path)
@@ -241,14 +261,6 @@ def show(session: Session) -> None:
     session.shown_created = session.created_at or min(
         session.first_message_at or session.first_event_at, session.first_event_at
     )
-
-
-_UNTITLED = {"", "untitled", "untitled session", "new session"}
-
-
-def _said_title(title: str | None) -> str | None:
-    """Take a plugin's stand-in for no title as none."""
-    return title if title and title.strip().lower() not in _UNTITLED else None
 
 
 def _last_segment(path: str | None) -> str | None:

@@ -135,9 +135,9 @@ def public(
     return PublicSession(
         title=masked(shown.title),
         project_name=masked(shown.project_name),
-        model=shown.model,
-        provider=shown.provider,
-        source=shown.source,
+        model=masked(shown.model),
+        provider=masked(shown.provider),
+        source=masked(shown.source),
         total_tokens=shown.total_tokens,
         message_count=shown.message_count,
         created_at=shown.created_at,
@@ -153,7 +153,7 @@ def _public_message(message: MessageView) -> dict[str, Any]:
         "role": message.role,
         "createdAt": message.created_at,
         "parts": [
-            {"type": part.type, "content": masked(part.content)}
+            {"type": masked(part.type), "content": masked(part.content)}
             | ({"toolName": masked(part.tool_name)} if part.tool_name else {})
             for part in message.parts
         ],
@@ -161,5 +161,5 @@ def _public_message(message: MessageView) -> dict[str, Any]:
     if message.text_content is not None:
         shown["textContent"] = masked(message.text_content)
     if message.model is not None:
-        shown["model"] = message.model
+        shown["model"] = masked(message.model)
     return shown

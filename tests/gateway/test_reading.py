@@ -334,7 +334,7 @@ async def test_live(http: Http, client: Client) -> None:
             lines = response.aiter_lines()
             assert await anext(lines) == "retry: 1000"
             await announce(client, 5)
-            heard = [await anext(lines) for _ in range(4)][1:]
+            heard = [await anext(lines) for _ in range(5)][2:]
         assert heard[1:] == [
             "event: changed",
             'data: {"projection": "ingest", "seq": 5, "sessions": ["x"], "more": false}',

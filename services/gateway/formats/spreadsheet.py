@@ -11,7 +11,7 @@ from shared.requests import SessionSummary
 
 
 COLUMNS = tuple(field.encode_name for field in msgspec.structs.fields(SessionSummary))
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def header() -> bytes:
@@ -37,7 +37,11 @@ def cell(value: Any) -> str:
         case int() | float():
             return str(value)
         case str():
-            return f"'{value}" if value.startswith(_FORMULA) else value
+            return (
+                f"'{value}"
+                if value.lstrip().startswith(_FORMULA) or value[:1].isspace()
+                else value
+            )
         case list() if all(isinstance(item, str) for item in value):
             return cell(" ".join(value))
         case _:

@@ -14,6 +14,7 @@ from services.gateway.gateway import (
     gateway_of,
     json_answer,
 )
+from services.gateway.normalise.values import source
 from services.gateway.openapi import (
     AFTER,
     CURSOR,
@@ -88,7 +89,7 @@ async def list_sessions(request: AnyRequest) -> Response[bytes]:
         after=await asked.after(gateway, key.user),
         limit=asked.whole("limit", 50, low=1, high=MAX_LIMIT),
         cursor=asked.text("cursor"),
-        source=asked.text("source"),
+        source=source(asked.text("source") or "", "source"),
         model=asked.text("model"),
         provider=asked.text("provider"),
         project=asked.text("project"),
