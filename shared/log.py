@@ -307,11 +307,17 @@ class Log:
         )
         return {lane: seq for lane, seq in zip(lanes, newest, strict=True) if seq}
 
-    async def newest_of_lanes(self) -> dict[int, int]:
-        """Say the sequence of the newest event of every lane that has one."""
-        lanes = range(subjects.PARTITIONS)
-        newest = await asyncio.gather(*(self._last(subjects.lane(n)) for n in lanes))
-        return {lane: seq for lane, seq in zip(lanes, newest, strict=True) if seq}
+    async def newest_of_lanes(self, types: Sequence[str] = ("*",)) -> dict[int, int]:
+        """Say the sequence of the newest event, of these types, of every lane."""
+        wanted = [(lane, t) for lane in range(subjects.PARTITIONS) for t in types]
+        found = await asyncio.gather(
+            *(self._last(subjects.stored(t, partition=lane)) for lane, t in wanted)
+        )
+        newest: dict[int, int] = {}
+        for (lane, _), seq in zip(wanted, found, strict=True):
+            if seq > newest.get(lane, 0):
+                newest[lane] = seq
+        return newest
 
     async def _last(self, subject: str) -> int:
         found = [s async for s in self._direct({"last_by_subj": subject})]

@@ -60,14 +60,11 @@ class Operations:
 
     async def is_ready(self, _: AskReady) -> Any:
         return await ready(
-            self._pool,
-            self._log,
-            service=self._service,
-            projection=self._projection.name,
+            self._pool, self._log, self._projection, service=self._service
         )
 
     async def how_far(self, _: AskProgress) -> Any:
-        return await progress(self._pool, self._log, projection=self._projection.name)
+        return await progress(self._pool, self._log, self._projection)
 
     async def count_holdings(self, asked: AskHoldings) -> Holdings:
         """Count, table by table, what is kept of a user or a session."""

@@ -6,6 +6,7 @@ import time
 from shared import subjects
 from shared.log import Log
 from shared.postgres import Pool, reading
+from shared.projection import Projection
 from shared.requests import LaneView, Progress, Ready
 
 
@@ -48,11 +49,11 @@ async def passed(pool: Pool, after: dict[int, int]) -> None:
             await asyncio.sleep(POLL_S)
 
 
-async def progress(pool: Pool, log: Log, *, projection: str) -> Progress:
+async def progress(pool: Pool, log: Log, projection: Projection) -> Progress:
     """Say how a projection stands against the log, lane by lane.
 
-    A lane's lag is measured against the newest event of that lane, so that a lane
-    in which nothing happens is not behind.
+    A lane's lag is measured against the newest event of that lane that concerns the
+    projection, so that a lane in which nothing happens is not behind.
     """
     async with reading(pool) as db:
         workers, letters, sessions = await (await db.execute(_STATE)).fetchone() or (
@@ -61,7 +62,7 @@ async def progress(pool: Pool, log: Log, *, projection: str) -> Progress:
             0,
         )
         lanes = await (await db.execute(_LANES)).fetchall()
-    newest = await log.newest_of_lanes()
+    newest = await log.newest_of_lanes(projection.filter or ("*",))
     ages = await asyncio.gather(
         *(
             _age(log, seq + 1, lane) if seq < newest.get(lane, 0) else _no_age()
@@ -83,7 +84,7 @@ async def progress(pool: Pool, log: Log, *, projection: str) -> Progress:
     behind = [view for view in views if view.lag]
     slowest = min(behind, key=lambda view: view.seq) if behind else None
     return Progress(
-        projection=projection,
+        projection=projection.name,
         seq=slowest.seq if slowest else max((view.seq for view in views), default=0),
         lag=max(view.lag for view in views) if views else 0,
         lag_s=max(ages, default=0.0),
@@ -104,9 +105,9 @@ async def _age(log: Log, seq: int, lane: int) -> float:
     return round(max(0.0, time.time() - oldest.written / 1000), 3) if oldest else 0.0
 
 
-async def ready(pool: Pool, log: Log, *, service: str, projection: str) -> Ready:
+async def ready(pool: Pool, log: Log, projection: Projection, *, service: str) -> Ready:
     """Say in short how a service's projection stands against the log."""
-    known = await progress(pool, log, projection=projection)
+    known = await progress(pool, log, projection)
     return Ready(
         service=service,
         seq=known.seq,
