@@ -31,8 +31,9 @@ _CODE = re.compile(
 )
 _NAME = re.compile(r"[A-Za-z_$][\w$]*")
 _SECRET_WORD = re.compile(r"(?i)pass|pwd|token|secret|key|cred|auth|hash|sig|jwt|dsn")
+_EXCLAIMED = re.compile(r"([A-Za-z_][\w$]*)[!?|](?![.?|]).*")
 _NUMBER = re.compile(r"[-+]?[\d._,:]+[a-z]{0,2}")
-_PATH = re.compile(r"(?:\.{0,2}|~[\w.-]*|[A-Za-z]:)[/\\].*")
+_PATH = re.compile(r"(?:\.{0,2}|…|~[\w.-]*|[A-Za-z]:)[/\\].*")
 _PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+|[0-9a-f]+|[0-9A-F]+")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -125,13 +126,23 @@ def is_bare_secret(value: str, *, is_strong: bool, ends_line: bool) -> bool:
     if _NAME.fullmatch(head):
         return _is_secret_word(head, is_strong=is_strong, ends_line=ends_line)
     if _CODE.fullmatch(head):
-        return False
+        return is_strong and _is_exclaimed(head)
     return len(head) >= _MIN_MIXED and (is_mixed(head) or is_strong)
 
 
 def _is_secret_word(word: str, *, is_strong: bool, ends_line: bool) -> bool:
-    if _SECRET_WORD.search(word):  # a variable named for what it holds
-        return False
     if is_mixed(word):
         return is_strong or len(word) >= _MIN_WEAK
+    if "$" in word[1:]:
+        return is_strong
+    if _SECRET_WORD.search(word):  # a variable named for what it holds
+        return False
     return is_strong and ends_line and word.islower()
+
+
+def _is_exclaimed(value: str) -> bool:
+    """Say whether it is rather `MyPassw0rd!` than the type `String!`."""
+    match = _EXCLAIMED.fullmatch(value)
+    if match is None or is_placeholder(match[1]):
+        return False
+    return is_mixed(match[1]) or _SECRET_WORD.search(match[1]) is not None

@@ -1,7 +1,8 @@
 r"""Paths: a home becomes `~`, another absolute path keeps its last two segments.
 
 `/home/x/app/a.py` is shown as `~/app/a.py`, `C:\Users\x\a.py` as `~\a.py`,
-`/var/www/site/index.php` as `…/site/index.php`. Relative paths and URLs stay.
+`/var/www/site/index.php` as `…/site/index.php` and `/srv/x` as `…/x`. Relative paths
+and URLs stay; what a web site calls a path is hidden as well.
 """
 
 import re
@@ -11,12 +12,6 @@ from urllib.parse import quote, unquote
 import re2
 
 
-_FIRST_SEGMENTS = """
-app builds data etc export github home media mnt opt private root srv tmp usr var
-work workspace workspaces Users Volumes
-"""
-ROOTS = frozenset(_FIRST_SEGMENTS.split())
-"""First segments that make a path one of a file system, rather than of a web site."""
 KEPT = 2
 """The last segments, which say what a file is and not where its owner keeps it."""
 
@@ -54,8 +49,9 @@ _SLUG = re2.compile(
 )
 _SEPARATOR = re.compile(r"(\\*/|\\+)")
 _OF_SOMEONE = re.compile(r"~[A-Za-z_][\w.-]*")
-_GLUED = re.compile("|@|-[A-Za-z]")
+_GLUED = re.compile(r"|[-+@]|-[A-Za-z]|[A-Za-z]\w*__|(?![\w…])[^\x00-\x7f]")
 """What may stand before an absolute path without a space, as in `-I/usr/include`."""
+_QUOTES = ("'", '"', "`")
 _CLOSERS = ")]}."
 _DEEPEST_HOME = 4
 
@@ -91,7 +87,8 @@ def _path(match: Any) -> str:
         return "~" + _joined(steps)
     if not _GLUED.fullmatch(first):
         return found
-    return first + _of_unix(steps, is_import=first == "@")
+    before = match.string[max(match.start() - 1, 0) : match.start()]
+    return first + _of_unix(steps, is_import=first == "@" and before in _QUOTES)
 
 
 def _of_windows(steps: Steps) -> str | None:
@@ -106,14 +103,13 @@ def _of_windows(steps: Steps) -> str | None:
 
 
 def _of_unix(steps: Steps, *, is_import: bool) -> str:
-    """Hide a home and, unless `@` says that it is an import, any known root."""
+    """Hide a home and, unless `@` says that it is an import, any other root."""
     named = _without_empty(steps)
     user = _user(named)
     if user is not None:
         return _below_home(named, user=user)
-    if not is_import and named and named[0][1] in ROOTS:
-        return _end(named) or _joined(steps)
-    return _joined(steps)
+    is_named = any(name[:1].isalnum() for _, name in named[:-1])  # unlike `/[a-z]/g`
+    return (not is_import and is_named and _end(named)) or _joined(steps)
 
 
 def _user(steps: Steps) -> int | None:
@@ -135,11 +131,11 @@ def _below_home(steps: Steps, *, user: int) -> str:
 
 
 def _end(steps: Steps) -> str | None:
-    """Keep the last segments of a path that has as many."""
+    """Keep the last segments, and never the first of several."""
     names = len(steps) - (steps[-1][1] == "")
     if names < KEPT:
         return None
-    return "…" + _joined(steps[names - KEPT :])
+    return "…" + _joined(steps[max(names - KEPT, 1) :])
 
 
 def _without_empty(steps: Steps) -> Steps:

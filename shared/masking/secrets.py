@@ -48,7 +48,11 @@ _SCHEMES = ("bearer", "basic", "token", "digest", "apikey", "negotiate")
 _QUOTES = ('"', "'", "`")
 _SCALARS = (str, int, float)
 _STRONG = re2.compile(f"(?i){shapes.STRONG}")
-_NAME = re2.compile(f"(?i){shapes.NAME}")
+_NAME = re2.compile(f"(?i){shapes.NAME}|{shapes.HEADER}")
+_VARIABLE = re2.compile(shapes.VARIABLE)
+_HEADER = re2.compile(f"(?i){shapes.HEADER}")
+_OPTION = re2.compile(rf"(?i)--?(?:{shapes.NAME})")
+_HEX = re2.compile("[0-9a-fA-F:]+")
 
 
 def _always(_: Finding) -> bool:
@@ -89,6 +93,11 @@ def _commanded(found: Finding) -> bool:
     return not is_number(found.value)
 
 
+def _of_a_database(found: Finding) -> bool:
+    line = found.before.strip() + found.value
+    return _HEX.fullmatch(line) is None  # as an address is, of IPv6 for one
+
+
 def _authorizes(found: Finding) -> bool:
     has_scheme = found.before.rstrip().lower().endswith(_SCHEMES)
     return has_scheme or is_mixed(found.value) or is_opaque(found.value)
@@ -112,12 +121,15 @@ _JUDGES: tuple[tuple[str, Callable[[Finding], bool]], ...] = (
     (shapes.BEARER, _bears),
     (shapes.COOKIE, _always),
     (shapes.ENVIRONMENT, _exported),
+    (shapes.NAMED, _enclosed),
     (shapes.ASSIGNMENT, _assigned),
     (shapes.FLAG, _flagged),
     (shapes.PAIR, _passed),
     (shapes.PROSE, _passed),
     (shapes.ELEMENT, _enclosed),
     (shapes.SQL, _always),
+    (shapes.NETRC, _always),
+    (shapes.PGPASS, _of_a_database),
     *((command, _commanded) for command in shapes.COMMANDS),
     (shapes.LONG, _looks_random),
 )
@@ -134,11 +146,25 @@ def hide_secrets(text: str) -> str:
     return text
 
 
+def is_secret_name(name: str) -> bool:
+    name = encodable(name)
+    return bool(_NAME.fullmatch(name) or _VARIABLE.fullmatch(name))
+
+
+def precedes_a_secret(flag: Any, value: Any) -> bool:
+    """Say whether it is the argument of an option such as `--password`."""
+    if type(flag) is not str or type(value) is not str or value.startswith("-"):
+        return False
+    is_option = _OPTION.fullmatch(encodable(flag)) is not None
+    return is_option and value != "" and not is_placeholder(value)
+
+
 def names_a_secret(key: str, value: Any) -> bool:
     """Say whether a value stands under a key such as `api_key` or `"password"`."""
-    if type(value) not in _SCALARS or _NAME.fullmatch(encodable(key)) is None:
+    if type(value) not in _SCALARS or not is_secret_name(key):
         return False
-    is_strong = _STRONG.search(key) is not None
+    key = encodable(key)
+    is_strong = bool(_STRONG.search(key) or _HEADER.fullmatch(key))
     if type(value) is not str:
         return is_strong
     return not is_placeholder(value) and is_quoted_secret(value, is_strong=is_strong)

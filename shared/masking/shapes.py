@@ -67,9 +67,16 @@ ASSIGNMENT = (
     rf"(?i)(\b{NAME}(?:[\"'`\]\\]+|[?!]?{TYPED})"
     rf"[ \t]*(?:=>|:=|<-|[=!]?={{1,2}}|:)[ \t]*){_VALUE}"
 )
-ENVIRONMENT = (
-    r"(\b[A-Z0-9_]*(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|SECRET|TOKEN|KEY|CREDENTIALS?"
-    rf"|DSN|AUTH|COOKIE|SALT)(?:_?\d+|_B64|_BASE64|_ID)?=)({_BARE})"
+VARIABLE = (
+    r"[A-Z0-9_]*(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|SECRET|TOKEN|KEY|CREDENTIALS?"
+    r"|DSN|AUTH|COOKIE|SALT)(?:_?\d+|_B64|_BASE64|_ID)?"
+)
+ENVIRONMENT = rf"(\b{VARIABLE}=)({_BARE})"
+HEADER = r"(?:proxy-)?authorization|(?:set-)?cookies?"
+NAMED = (
+    rf"(?i)(\b(?:name|key|variable)[\"'\\]*[ \t]*[:=][ \t]*[\"'\\]*(?:{NAME})"
+    r"[\"'\\]*\s*,?\s*[\"'\\]*\bval(?:ue)?[\"'\\]*[ \t]*[:=][ \t]*)"
+    rf"{_VALUE}"
 )
 FLAG = rf"(?i)(\B--?[\w-]*(?:{STRONG}|{WEAK})[ \t]+){_VALUE}"
 PAIR = (
@@ -79,6 +86,15 @@ PAIR = (
 PROSE = rf"(?i)(\b{NAME}[ \t]+(?:is|was)[ \t:]+[\"'`]?)([^\s\"'`<>\\()]{{4,}})"
 ELEMENT = rf"(?i)((?:^|[^?P])<(?:[\w-]+:)?{NAME}(?:\s[^<>]{{0,200}})?>\s*)([^<>\r\n]+)"
 SQL = r"(?i)(\b(?:identified(?:\s+with\s+\w+)?\s+by|password)\s+')([^'\r\n]+)"
+_GAP = r"(?:\s|\\+[nrt])+"
+NETRC = (
+    rf"(\b(?:machine{_GAP}{_BARE}|default){_GAP}"
+    rf"(?:(?:login|account){_GAP}{_BARE}{_GAP})*password{_GAP})({_BARE})"
+)
+PGPASS = (
+    r"((?:^|[\s\"'`]|\\n)[\w.*-]+:(?:\d{4,5}|\*):[A-Za-z_*][\w.*$-]*:[\w.*$@-]+:)"
+    r"((?:[^\s\"'`\\:]|\\[:\\])+)"
+)
 COMMANDS = (
     rf"(\s(?:-u|--user|--proxy-user)[ \t=]+[\"']?[^\s:\"'@/\\]+:)({_BARE})",
     rf"(\b(?:mysql|mysqldump|mysqladmin|mariadb)\s[^\n|;&]*?\s?-p[\"']?)({_BARE})",

@@ -171,6 +171,14 @@ if line.startswith("-----BEGIN RSA PRIVATE KEY-----"):
 return jwt.sign({ id }, secret, { expiresIn: "1h" })
 const [password, setPassword] = useState("");
 cookie: a small piece of data
+password: string
+token: Token
+key = None
+password=password
+password: String!
+password = user.password!
+fe80:1234:ab:cd:ef
+aa:12:bb:cc:dd:ee
 """.strip().splitlines()
 
 
@@ -231,6 +239,38 @@ class TestSecrets:
         missed = [text for text in texts if mask_secrets(text) == text]
         assert len(missed) < (50 if length == 24 else 25)
 
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("PASSWORD: passw0rdnl", "PASSWORD: [masked]"),
+            ("password: MyPassw0rd!", "password: [masked]"),
+            ("password: MyPassword!", "password: [masked]"),
+            ("password: Pa$$word", "password: [masked]"),
+            ("api_key=mykey42", "api_key=[masked]"),
+            (
+                "machine h login me password netrcpw77",
+                "machine h login me password [masked]",
+            ),
+            (
+                "machine h\n  login me\n  password hushhush\n",
+                "machine h\n  login me\n  password [masked]\n",
+            ),
+            ("default login me password pw7", "default login me password [masked]"),
+            ("localhost:5432:db:user:pgpassw1", "localhost:5432:db:user:[masked]"),
+            ("*:*:*:me:hush\nh:5432:d:u:pw", "*:*:*:me:[masked]\nh:5432:d:u:[masked]"),
+            (
+                '[{"name":"DB_PASSWORD","value":"s3cr3tV4lue"}]',
+                '[{"name":"DB_PASSWORD","value":"[masked]"}]',
+            ),
+            (
+                "- name: DB_PASSWORD\n  value: s3cr3tV4lue",
+                "- name: DB_PASSWORD\n  value: [masked]",
+            ),
+        ],
+    )
+    def test_a_secret_in_a_known_setting_is_masked(self, text: str, shown: str):
+        assert mask_secrets(text) == shown
+
 
 class TestPaths:
     @pytest.mark.parametrize(
@@ -260,7 +300,7 @@ class TestPaths:
             ("?path=%2Fhome%2Fbob%2Fcode", "?path=~%2Fcode"),
             ("https://x.dev/?p=%2fUsers%2fbob", "https://x.dev/?p=~"),
             ("-I/home/bob/include", "-I~/include"),
-            ("PATH=/usr/bin:/home/bob/bin", "PATH=…/usr/bin:~/bin"),
+            ("PATH=/usr/bin:/home/bob/bin", "PATH=…/bin:~/bin"),
             ("/home/bob/app/(auth)/data/a.tsx", "~/app/(auth)/data/a.tsx"),
             ("/home/bob/**/*.py", "~/**/*.py"),
             (
@@ -278,7 +318,22 @@ class TestPaths:
         ("text", "shown"),
         [
             ("/var/www/site/index.php:3", "…/site/index.php:3"),
-            ("/srv/x", "…/srv/x"),
+            ("/srv/x", "…/x"),
+            ("/scratch/alicewonder", "…/alicewonder"),
+            ("/scratch/alicewonder/", "…/alicewonder/"),
+            ("/scratch/alicewonder/run.sh", "…/alicewonder/run.sh"),
+            ("/projects/alicewonder/app/b/c.py", "…/b/c.py"),
+            ("/data2/x/y", "…/x/y"),
+            ("/nix/store/abc/bin", "…/abc/bin"),
+            ("/Applications/X.app/Contents", "…/X.app/Contents"),
+            ("/code/alicewonder/src/main.py", "…/src/main.py"),
+            ("/workdir/a/b", "…/a/b"),
+            ("/users/1/posts", "…/1/posts"),
+            ("+/code/alicewonder/src/a", "+…/src/a"),
+            ("→/code/alicewonder/src/a", "→…/src/a"),
+            ("curl -d @/code/alicewonder/src/a", "curl -d @…/src/a"),
+            ("mcp__/home/alicewonder/x", "mcp__~/x"),
+            ("mcp__/code/alicewonder/a/b", "mcp__…/a/b"),
             ("/workspace/acme/src/", "…/acme/src/"),
             ("see /etc/nginx/conf.d/a.conf.", "see …/conf.d/a.conf."),
             (r"D:\work\acme\src\a.c", r"…\src\a.c"),
@@ -298,8 +353,14 @@ class TestPaths:
             "./data/x ../home/y ~/code/x",
             'import x from "@/app/lib/x"',
             "${ROOT}/data/x",
-            "/users/1/posts",
             "/srv",
+            "/x /x/",
+            "// a comment /* and */ /** another **/",
+            "</tag><br/>",
+            "s/a/b/ and/or 1/2/3",
+            "/[a-z]+/g",
+            "__tests__/a/b",
+            "https://x.dev/code/alicewonder/a?b=c",
             "</root><data/>",
             "application/json 1/2 a / b",
             "git rebase -i --home-page",
@@ -335,6 +396,42 @@ class TestMasked:
         assert masked({"env": [{key: "a b c"}]}) == {"env": [{key: MASK}]}
         assert masked({key: ["letmein", {"a": 1}]}) == {key: [MASK, {"a": 1}]}
 
+    @pytest.mark.parametrize("name", ["name", "key", "Name", "Key", "variable"])
+    @pytest.mark.parametrize("value", ["value", "Value", "val"])
+    @pytest.mark.parametrize("word", ["DB_PASSWORD", "SECRET_KEY", "AWS_KEY", "Cookie"])
+    def test_the_value_beside_the_name_of_a_secret_goes(
+        self, name: str, value: str, word: str
+    ):
+        pair = {name: word, value: "kvsecret1"}
+        assert masked([pair]) == [{name: word, value: MASK}]
+        assert masked({name: "colour", value: "red1"}) == {
+            name: "colour",
+            value: "red1",
+        }
+
+    def test_whatever_is_inside_a_secret_goes(self):
+        inside = {"value": "yamlpass99", "of": [{"x": "a b"}], "on": True}
+        shown = {"value": MASK, "of": [{"x": MASK}], "on": True}
+        assert masked({"Password": inside}) == {"Password": shown}
+        assert masked({"cookie": ["a=b"]}) == {"cookie": [MASK]}
+
+    @pytest.mark.parametrize(
+        "key", ["cookie", "Set-Cookie", "authorization", "Proxy-Authorization"]
+    )
+    def test_a_header_that_logs_in_goes(self, key: str):
+        assert masked({key: "a plain text"}) == {key: MASK}
+
+    @pytest.mark.parametrize("flag", ["--password", "--token", "--api-key", "--secret"])
+    def test_the_argument_behind_a_secret_flag_goes(self, flag: str):
+        assert masked(["mysql", flag, "listsecret", "db"]) == [
+            "mysql",
+            flag,
+            MASK,
+            "db",
+        ]
+        assert masked({"args": [flag, "pw"]}) == {"args": [flag, MASK]}
+        assert masked([flag, "--verbose"]) == [flag, "--verbose"]
+
     def test_counts_of_tokens_stay(self):
         value = {"promptTokens": 5, "max_tokens": 7, "token": 9, "hasPassword": True}
         assert masked(value) == value
@@ -369,6 +466,11 @@ FRAGMENTS = st.sampled_from(
         "/",
         "-home-bob",
         "https://u:",
+        "+/code/bob/x",
+        "mcp__/code/bob",
+        "machine h login u password ",
+        "h:5432:d:u:",
+        "name: PASSWORD, value: ",
         "@",
         "\n",
         "\\n",
@@ -424,6 +526,10 @@ HOSTILE = [
     "\\\\ab\\cd",
     "eyJaaaaaaaa.",
     "~/",
+    "machine h login ",
+    "h:5432:d:u:",
+    "name: password value: ",
+    "a__/",
     random_text(30) + " ",
 ]
 
