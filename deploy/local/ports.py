@@ -1,7 +1,9 @@
 """Which TCP ports are taken, and which are free."""
 
 import errno
+import secrets
 import socket
+from contextlib import suppress
 
 
 class PortUnavailable(RuntimeError):
@@ -19,11 +21,18 @@ def require_free(host: str, port: int) -> None:
             raise PortUnavailable(_sentence(error, host, port)) from error
 
 
+LOWEST, HIGHEST = 10_000, 32_000
+"""Below the ports that the system gives to outgoing connections: one of those could
+take ours between our look and the server's start."""
+
+
 def free_port() -> int:
     """Name a loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        port = LOWEST + secrets.randbelow(HIGHEST - LOWEST)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _resolve(host: str, port: int) -> tuple[int, int, int, str, tuple[object, ...]]:
